@@ -1,0 +1,14 @@
+// `npm test` on a fresh clone: installs what is missing, then runs mocha on the pinned Node. Plain JavaScript, because it may start on an older Node.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const run = (command, args) => {
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit', shell: process.platform === 'win32' });
+  if (status !== 0) process.exit(status ?? 1);
+};
+
+if (!existsSync(join(root, 'node_modules', 'mocha'))) run('npm', ['ci', '--no-audit', '--no-fund']);
+run('npx', ['--no-install', 'mocha', ...process.argv.slice(2)]);
