@@ -1,0 +1,144 @@
+import type { Baseline, DiskId, Epoch, ForkId, ItemId, MachineId, NicId } from '../contract/index.ts';
+
+export type SiteId = string;
+/** Stable name of a disk inside its item ('disk0', 'disk1', …): the same whichever side is looked at. */
+export type DiskKey = string;
+
+/** Each *-ing has a failed twin that allows retry, a way back where there is one, and unprotect. */
+export const IN_PROGRESS = [
+  'Enabling',
+  'FailingOver',
+  'ChangingPoint',
+  'CancellingFailover',
+  'Committing',
+  'Reprotecting',
+  'Disabling',
+] as const;
+export type InProgress = (typeof IN_PROGRESS)[number];
+export type Protection =
+  | 'Unprotected'
+  | 'InitialReplication'
+  | 'Protected'
+  | 'CommitPending'
+  | 'FailedOver'
+  | InProgress
+  | `${InProgress}Failed`;
+
+export type SyncKind = 'None' | 'InitialSync' | 'Delta' | 'Paused' | 'ResyncRequired' | 'Resyncing' | 'Stalled';
+export interface Sync {
+  readonly is: SyncKind;
+  readonly reason?: string;
+}
+export type TestState = 'None' | 'Starting' | 'Running' | 'CleaningUp' | 'CleanupFailed';
+export type Active = { readonly site: SiteId } | 'both' | 'neither' | 'unknown';
+
+export type FailoverKind = 'planned' | 'unplanned';
+export type FailoverPhase = 'Quiescing' | 'SourceOff' | 'FinalSealed' | 'Started';
+
+/** The axes. Health and the flags are computed from them, never stored. */
+export interface ItemState {
+  readonly protection: Protection;
+  readonly sync: Sync;
+  readonly test: TestState;
+  readonly active: Active;
+  readonly direction: { readonly from: SiteId; readonly to: SiteId };
+  /** Present from the begin of a failover to the end of its commit or cancel. */
+  readonly failover?: Failover;
+}
+
+export interface Failover {
+  readonly kind: FailoverKind;
+  readonly phase: FailoverPhase;
+  readonly startedAt: string;
+  /** The recovery point that the machine runs from; absent until it is chosen. */
+  readonly point?: string;
+  /** We shut the source down, so cancel starts it again. */
+  readonly sourceWasOn?: boolean;
+  /** The operator's statement about a source that could not be confirmed off (F3). */
+  readonly statement?: 'off' | 'unreachable' | 'running';
+  /** The source was seen off after our failover began. */
+  readonly sourceConfirmedOff?: boolean;
+}
+
+/** A machine at one end. */
+export interface Side {
+  readonly site: SiteId;
+  readonly endpoint: string;
+  readonly machine: MachineId;
+  readonly name: string;
+}
+
+export interface ItemDisk {
+  readonly key: DiskKey;
+  readonly sizeBytes: number;
+  readonly sourceDisk: DiskId;
+  readonly replicaDisk?: DiskId;
+}
+
+export interface ItemNic {
+  readonly key: string;
+  readonly sourceNic: NicId;
+  readonly replicaNic?: NicId;
+}
+
+/** A fork of the replica that runs, or is about to. */
+export interface ItemFork {
+  readonly id: ForkId;
+  readonly machine: MachineId;
+  readonly disks: Readonly<Record<DiskKey, DiskId>>;
+  readonly nics: Readonly<Record<string, NicId>>;
+  readonly purpose: 'test' | 'failover';
+  readonly mode: 'overlay' | 'clone';
+  readonly point: string;
+  readonly operationId: string;
+  /** Taken before the first power-on: from it the tracker tells what the machine wrote (V3). */
+  readonly baselines?: Readonly<Record<DiskKey, Baseline>>;
+  readonly testNetworks?: readonly string[];
+}
+
+/** What re-protect needs to send only differences (V3). Kept from commit until re-protect or release. */
+export interface ReverseInfo {
+  readonly kind: FailoverKind;
+  readonly point: string;
+  readonly pointDigest: string;
+  /** Newest sealed baselines at the old source, by disk. */
+  readonly oldBaselines: Readonly<Record<DiskKey, Baseline>>;
+  /** Baselines at the machine that runs now, taken before its first power-on. */
+  readonly newBaselines: Readonly<Record<DiskKey, Baseline>>;
+  readonly oldSource: Side;
+}
+
+export interface Item {
+  readonly id: ItemId;
+  readonly name: string;
+  readonly groupId: string;
+  readonly state: ItemState;
+  readonly source: Side;
+  readonly replica?: Side;
+  readonly disks: readonly ItemDisk[];
+  readonly nics: readonly ItemNic[];
+  readonly epoch: Epoch;
+  /** Cache of the newest seal record's baselines (T1). */
+  readonly baselines: Readonly<Record<DiskKey, Baseline>>;
+  readonly fork?: ItemFork;
+  readonly testFork?: ItemFork;
+  readonly reverse?: ReverseInfo;
+  readonly lastTest?: TestProof;
+  readonly lastVerifyAt?: string;
+  /** What a one-sided clean-up left behind, for a later one (V9). */
+  readonly debris?: readonly string[];
+}
+
+/** Evidence of a test failover (promise 10). */
+export interface TestProof {
+  readonly at: string;
+  readonly point: string;
+  readonly pointAgeMs: number;
+  readonly rtoMs: number;
+  readonly booted: boolean;
+  readonly evidence: string;
+}
+
+export const isInProgress = (protection: Protection): protection is InProgress => (IN_PROGRESS as readonly string[]).includes(protection);
+export const failedTwin = (protection: InProgress): Protection => `${protection}Failed`;
+export const activeSite = (active: Active): SiteId | undefined => (typeof active === 'object' ? active.site : undefined);

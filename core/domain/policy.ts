@@ -1,0 +1,82 @@
+/** A reusable replication policy. */
+export interface ReplicationPolicy {
+  readonly name: string;
+  /** The promise: the planner's deadline. A newest point older than this is an RPO violation. */
+  readonly rpoSeconds: number;
+  /** A floor between the starts of two cycles, not a promise. */
+  readonly intervalSeconds: number;
+  readonly retention: { readonly points: number; readonly hours: number };
+  readonly consistency: 'crash' | 'application';
+  /** What happens when application consistency cannot be had (P3). */
+  readonly orElse: 'crash' | 'refuse';
+  /** How often an application-consistent point is tried; 0: each cycle. */
+  readonly applicationIntervalSeconds: number;
+  /** A source snapshot older than this is given up (T6). */
+  readonly maxSnapshotSeconds: number;
+  /** The longest freeze of a streaming source's final pass. */
+  readonly maxFreezeMs: number;
+  /** A proof of recoverability older than this is a health reason. */
+  readonly proofDays: number;
+  /** The sealed points that may wait for their apply while a test runs (V8). */
+  readonly testBacklogPoints: number;
+  /** A resumed step that powers, attaches, writes or deletes and is older than this waits for a person (F5). */
+  readonly resumeWithinMinutes: number;
+}
+
+export const DEFAULT_POLICY: ReplicationPolicy = {
+  name: 'default',
+  rpoSeconds: 300,
+  intervalSeconds: 60,
+  retention: { points: 24, hours: 24 },
+  consistency: 'crash',
+  orElse: 'crash',
+  applicationIntervalSeconds: 3_600,
+  maxSnapshotSeconds: 14_400,
+  maxFreezeMs: 10_000,
+  proofDays: 90,
+  testBacklogPoints: 200,
+  resumeWithinMinutes: 720,
+};
+
+export interface ProtectionGroup {
+  readonly id: string;
+  readonly name: string;
+  readonly policy: string;
+  readonly fromSite: string;
+  readonly toSite: string;
+  readonly createdAt: string;
+}
+
+export type MappingKind = 'network' | 'storage' | 'folder' | 'host';
+
+/** Source place to target place. `fromPlace` may be '*': everything that has no line of its own. */
+export interface Mapping {
+  readonly kind: MappingKind;
+  readonly fromEndpoint: string;
+  readonly fromPlace: string;
+  readonly toEndpoint: string;
+  readonly toPlace: string;
+  /** Networks only: where test failovers go. Absent: an isolated network is made. */
+  readonly testPlace?: string;
+}
+
+export interface EndpointRecord {
+  readonly id: string;
+  readonly site: string;
+  readonly plugin: string;
+  /** Secret fields hold references, never values. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly createdAt: string;
+}
+
+export interface SiteRecord {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** Boot groups over groups and machines of any mix of hypervisors, in order. */
+export interface RecoveryPlan {
+  readonly name: string;
+  readonly steps: readonly PlanStep[];
+}
+export type PlanStep = { readonly boot: readonly string[] } | { readonly waitSeconds: number };
