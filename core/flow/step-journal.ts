@@ -36,6 +36,15 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
   const stopping = new AbortController();
   const now = () => isoTime(runtime.clock.now());
 
+  const wokenOrTimeout = async (woken: Promise<void>, ms: number, abort: AbortSignal): Promise<void> => {
+    const timer = new AbortController();
+    try {
+      await Promise.race([woken, runtime.clock.sleep(ms, AbortSignal.any([abort, timer.signal]))]);
+    } finally {
+      timer.abort();
+    }
+  };
+
   const verbOf = (name: string): Verb<unknown, unknown> => {
     const verb = verbs.get(name);
     if (!verb) throw new DrError('INTERNAL', `no verb ${name} is defined`, { context: { operation: name } });
@@ -93,13 +102,16 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
             await store.transaction((tx) => updateJob(tx, job.id, { state: 'Waiting', waitingFor: signal }));
             try {
               for (;;) {
+                // Registered before the look into the store: a signal between the two would wake nobody.
+                const woken = new Promise<void>((resolve) => wake.set(signal, resolve));
                 const found = await findSignal(store.db, job.id, signal);
                 if (found) return { data: found.data };
                 const left = deadline - runtime.clock.now();
                 if (left <= 0) return {};
-                await wakeOrTimeout(signal, left, context.signal);
+                await wokenOrTimeout(woken, left, context.signal);
               }
             } finally {
+              wake.delete(signal);
               if (!stopping.signal.aborted) await store.transaction((tx) => updateJob(tx, job.id, { state: 'Running', waitingFor: null }));
             }
           },
@@ -114,17 +126,6 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
         );
       },
     };
-
-    async function wakeOrTimeout(signal: string, ms: number, abort: AbortSignal): Promise<void> {
-      const timer = new AbortController();
-      const woken = new Promise<void>((resolve) => wake.set(signal, resolve));
-      try {
-        await Promise.race([woken, runtime.clock.sleep(ms, AbortSignal.any([abort, timer.signal]))]);
-      } finally {
-        wake.delete(signal);
-        timer.abort();
-      }
-    }
   };
 
   const execute = async (job: JobDetail, cancel: AbortController, wake: Map<string, () => void>): Promise<void> => {
