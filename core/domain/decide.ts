@@ -9,6 +9,7 @@ import {
   type ItemFork,
   type ItemState,
   isInProgress,
+  type ReverseInfo,
   type Sync,
   type TestState,
 } from './item.ts';
@@ -80,9 +81,27 @@ export const started = (item: Item): Item =>
   });
 
 /** A target without forks has nothing to commit (V1). */
-export const startedInPlace = (item: Item): Item => {
+export const startedInPlace = (item: Item, pointDigest: string): Item => {
   const { failover: _done, ...state } = item.state;
-  return assertValid({ ...item, state: { ...state, protection: 'FailedOver', active: activeAfterFailover(item), sync: { is: 'None' } } });
+  return assertValid({
+    ...item,
+    reverse: reverseInfo(item, pointDigest),
+    lastFailoverAt: failoverOf(item).startedAt,
+    state: { ...state, protection: 'FailedOver', active: activeAfterFailover(item), sync: { is: 'None' } },
+  });
+};
+
+/** What re-protect will need (V3). */
+export const reverseInfo = (item: Item, pointDigest: string): ReverseInfo => {
+  const { kind, point } = failoverOf(item);
+  return {
+    kind,
+    point: point ?? item.fork?.point ?? '',
+    pointDigest,
+    oldBaselines: item.baselines,
+    newBaselines: item.fork?.baselines ?? {},
+    oldSource: item.source,
+  };
 };
 
 export const cancelled = (item: Item, sync: Sync, active: Active): Item => {
@@ -92,7 +111,12 @@ export const cancelled = (item: Item, sync: Sync, active: Active): Item => {
 
 export const committed = (item: Item, next: Pick<Item, 'replica' | 'disks' | 'nics' | 'reverse'>): Item => {
   const { failover: _done, ...state } = item.state;
-  return assertValid({ ...without(item, 'fork'), ...next, state: { ...state, protection: 'FailedOver', sync: { is: 'None' } } });
+  return assertValid({
+    ...without(item, 'fork'),
+    ...next,
+    lastFailoverAt: failoverOf(item).startedAt,
+    state: { ...state, protection: 'FailedOver', sync: { is: 'None' } },
+  });
 };
 
 export const setSync = (item: Item, sync: Sync): Item => withState(item, { sync });

@@ -58,6 +58,8 @@ export interface Failover {
   readonly statement?: 'off' | 'unreachable' | 'running';
   /** The source was seen off after our failover began. */
   readonly sourceConfirmedOff?: boolean;
+  /** The last cycle was sealed after the source was off: its point holds everything. */
+  readonly finalPoint?: boolean;
 }
 
 /** A machine at one end. */
@@ -118,12 +120,16 @@ export interface Item {
   readonly disks: readonly ItemDisk[];
   readonly nics: readonly ItemNic[];
   readonly epoch: Epoch;
+  /** What its two endpoints can do, as seen when replication was set up: known also while they are out of reach. */
+  readonly traits: { readonly targetForks: boolean; readonly plannedPossible: boolean };
   /** Cache of the newest seal record's baselines (T1). */
   readonly baselines: Readonly<Record<DiskKey, Baseline>>;
   readonly fork?: ItemFork;
   readonly testFork?: ItemFork;
   readonly reverse?: ReverseInfo;
   readonly lastTest?: TestProof;
+  /** When the last failover began: a source that has booted since is stale (F4). */
+  readonly lastFailoverAt?: string;
   readonly lastVerifyAt?: string;
   /** What a one-sided clean-up left behind, for a later one (V9). */
   readonly debris?: readonly string[];

@@ -1,0 +1,173 @@
+import type { ItemId } from '../contract/index.ts';
+import { setTest } from '../domain/decide.ts';
+import type { TestProof } from '../domain/item.ts';
+import { assertAllowed } from '../domain/operations.ts';
+import type { Flow, Verb } from '../flow/flow.ts';
+import { type Core, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
+import { listItems } from '../state/items.ts';
+import { awaitBoot, type BringUp, bringUp, powerOnFork, removeFork } from './bring-up.ts';
+import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
+
+export interface TestInput {
+  readonly waves: readonly Wave[];
+  readonly selector: string;
+  /** On a full copy instead of an overlay: points go on being applied meanwhile (V8). */
+  readonly copy: boolean;
+}
+
+export interface TestResult {
+  readonly proofs: Readonly<Record<ItemId, TestProof>>;
+}
+
+export const createTest = (core: Core): Verb<TestInput, TestResult> => ({
+  name: 'test',
+  run: async (flow, input) => {
+    const proofs: Record<ItemId, TestProof> = {};
+    const results = { done: new Map<ItemId, TestProof>(), failed: new Map() };
+    for (const wave of input.waves) {
+      await waitBefore(core, flow, wave);
+      const part = await eachMember(wave.items, (id) => testOne(core, flow, id, input));
+      for (const [id, proof] of part.done) {
+        proofs[id] = proof;
+        results.done.set(id, proof);
+      }
+      for (const [id, error] of part.failed) {
+        results.failed.set(id, error);
+        await undoTest(core, flow, id, 'failed');
+      }
+    }
+    return { result: { proofs }, partial: concluded(results).partial || Object.values(proofs).some((proof) => !proof.booted) };
+  },
+  failed: async (flow, input) => {
+    for (const id of allItems(input.waves)) await undoTest(core, flow, id, 'undone');
+  },
+});
+
+/** A wave's wait is a step: it is not waited for twice after a kill. */
+export const waitBefore = async (core: Core, flow: Flow, wave: Wave): Promise<void> => {
+  const seconds = wave.waitSecondsBefore;
+  if (!seconds) return;
+  await flow.step(
+    `wait ${seconds} s before ${wave.items[0] ?? 'the end'}`,
+    ({ signal }) => core.runtime.clock.sleep(seconds * 1_000, signal),
+    { interruptible: true },
+  );
+};
+
+const testOne = async (core: Core, flow: Flow, id: ItemId, input: TestInput): Promise<TestProof> => {
+  const how: BringUp = {
+    purpose: 'test',
+    selector: input.selector,
+    mode: input.copy ? 'clone' : 'overlay',
+    newGenerationId: true,
+    label: 'test',
+  };
+  const { startedAt } = await flow.step(`begin ${id}`, async () => ({ startedAt: core.runtime.clock.now() }));
+  await transition(core, flow, `starting ${id}`, id, (item, facts) => {
+    assertAllowed('test', item, facts);
+    return setTest(item, 'Starting');
+  });
+  const chosen = await bringUp(core, flow, id, how);
+  await powerOnFork(core, flow, id, how);
+  const item = await itemNow(core, id);
+  const fork = item.testFork;
+  const boot = await awaitBoot(core, flow, id, fork?.machine ?? '', replicaOf(item).endpoint, 'test');
+  const proof: TestProof = {
+    at: new Date(boot.atMs).toISOString(),
+    point: chosen.point,
+    pointAgeMs: Math.max(0, startedAt - Date.parse(chosen.takenAt)),
+    rtoMs: boot.atMs - startedAt,
+    booted: boot.booted,
+    evidence: boot.evidence,
+  };
+  await flow.step(`running ${id}`, async () => null, {
+    commit: async (tx) => {
+      await commitChange(tx, core, flow, id, {
+        change: (now) => ({ ...setTest(now, 'Running'), lastTest: proof }),
+        event: {
+          kind: proof.booted ? 'test.running' : 'test.boot-failed',
+          level: proof.booted ? 'info' : 'warning',
+          message: proof.booted ? `test failover runs: ${proof.evidence}` : `test failover did not boot: ${proof.evidence}`,
+          data: { proof },
+        },
+      });
+    },
+  });
+  return proof;
+};
+
+const undoTest = (core: Core, flow: Flow, id: ItemId, label: string): Promise<unknown> =>
+  flow.step(
+    `test of ${id} ${label}`,
+    async ({ operationId, signal }) => {
+      const item = await itemNow(core, id);
+      if (item.state.test !== 'Starting') return { mine: false };
+      if (item.testFork) await removeFork(core, item, item.testFork, operationId, signal);
+      return { mine: true };
+    },
+    {
+      commit: async (tx, { mine }) => {
+        if (mine)
+          await commitChange(tx, core, flow, id, {
+            change: (item) => setTest(item, 'None'),
+            event: { kind: 'test.undone', level: 'warning', message: 'test failover did not start and was removed' },
+          });
+      },
+    },
+  );
+
+export const createCleanup = (core: Core): Verb<{ readonly items: readonly ItemId[] }, null> => ({
+  name: 'cleanup',
+  run: async (flow, input) => {
+    const results = await eachMember(input.items, (id) => cleanupTest(core, flow, id));
+    return { result: null, ...concluded(results) };
+  },
+  failed: async (flow, input) => {
+    for (const id of input.items) {
+      await flow.step(`cleanup failed ${id}`, async () => null, {
+        commit: async (tx) => {
+          await commitChange(tx, core, flow, id, {
+            change: (item) => (item.state.test === 'CleaningUp' ? setTest(item, 'CleanupFailed') : item),
+          });
+        },
+      });
+    }
+  },
+});
+
+/** Also a part of other verbs that need the test gone. */
+export const cleanupTest = async (core: Core, flow: Flow, id: ItemId): Promise<null> => {
+  await transition(core, flow, `cleaning up ${id}`, id, (item) => (item.state.test === 'None' ? item : setTest(item, 'CleaningUp')));
+  await flow
+    .step(
+      `remove test ${id}`,
+      async ({ operationId, signal }) => {
+        const item = await itemNow(core, id);
+        if (!item.testFork) return { networks: [], endpoint: '' };
+        await removeFork(core, item, item.testFork, operationId, signal);
+        return { networks: item.testFork.testNetworks ?? [], endpoint: replicaOf(item).endpoint };
+      },
+      {
+        commit: async (tx) => {
+          await commitChange(tx, core, flow, id, {
+            change: (item) => setTest(item, 'None'),
+            event: { kind: 'test.cleaned-up', message: `test failover cleaned up at ${nowIso(core)}` },
+          });
+        },
+      },
+    )
+    .then(({ networks, endpoint }) => removeTestNetworks(core, flow, id, networks, endpoint));
+  return null;
+};
+
+/** A test network is shared by the machines of one test: it goes with the last of them. */
+const removeTestNetworks = (core: Core, flow: Flow, id: ItemId, networks: readonly string[], endpoint: string): Promise<null> =>
+  flow.step(`remove test networks ${id}`, async ({ operationId, signal }) => {
+    if (networks.length === 0) return null;
+    const inUse = new Set((await listItems(core.store.db)).flatMap((item) => item.testFork?.testNetworks ?? []));
+    const session = await openEndpoint(core, endpoint);
+    const item = await itemNow(core, id);
+    for (const network of networks)
+      if (!inUse.has(network)) await session.network?.deleteTestNetwork(network as never, fencedCall(core, item, operationId, signal));
+    return null;
+  });

@@ -1,0 +1,299 @@
+// One machine's part of a cycle: reads what changed (or compares) and writes it into the journal, or straight to the replica for a first copy.
+import {
+  type Baseline,
+  type DiskId,
+  DrError,
+  type Extent,
+  isDrError,
+  type MachineSpec,
+  type Pass,
+  type Snapshot,
+  type SnapshotSource,
+} from '../contract/index.ts';
+import * as extents from '../domain/extents.ts';
+import type { DiskKey, Item } from '../domain/item.ts';
+import type { DiskIo } from '../journal/disk-io.ts';
+import type { CycleWriter, Journal } from '../journal/journal.ts';
+import { type Core, callFor } from './core.ts';
+import { buffers, isZero, type OpenSource, pump, type Sink } from './pump.ts';
+
+/** What is done with one disk in one pass. */
+export type Mode =
+  /** The changed ranges go to the redo. */
+  | { readonly is: 'delta' }
+  /** Straight to the replica, before the disk's first point; `compare` when the replica may hold content already (seed, restarted copy). */
+  | { readonly is: 'first'; readonly compare: boolean }
+  /** Both sides are read and what differs goes to the redo. `within`: together with the tracker's changes these ranges are proven to hold every difference. */
+  | { readonly is: 'compare'; readonly within?: readonly Extent[] }
+  /** A comparison that reports what differs although the tracker did not name it (promise 6). */
+  | { readonly is: 'verify' };
+
+/** A disk that stands still, however its hypervisor does that. */
+export interface FrozenDisk {
+  readonly key: DiskKey;
+  readonly sizeBytes: number;
+  readonly baseline?: Baseline;
+  changed(from: number): AsyncIterable<Extent>;
+  /** What is left out reads as zero. */
+  allocated(from: number): AsyncIterable<Extent>;
+  open(): Promise<OpenSource>;
+}
+
+export interface CaptureContext {
+  readonly core: Core;
+  readonly item: Item;
+  readonly journal: Journal;
+  readonly writer: CycleWriter;
+  /** Replica disks by key: needed for first copies and comparisons. */
+  replica(key: DiskKey): Promise<DiskIo>;
+  readonly signal: AbortSignal;
+  onBytes(readBytes: number): void;
+  /** A disk whose changes can no longer be told: it is compared instead. */
+  onTrackingLost(key: DiskKey, error: DrError): Promise<void>;
+  /** A range that differs and should not. */
+  onMismatch?(key: DiskKey, offset: number, length: number): void;
+}
+
+const CHECKPOINT_BYTES = 64 * 1024 * 1024;
+
+const collect = async (ranges: AsyncIterable<Extent>): Promise<Extent[]> => {
+  const list: Extent[] = [];
+  for await (const range of ranges) list.push(range);
+  return list;
+};
+
+/** Moves one disk. Returns the bytes read from the source. */
+export const captureDisk = async (context: CaptureContext, disk: FrozenDisk, mode: Mode): Promise<number> => {
+  if (mode.is === 'first' || (mode.is === 'compare' && !mode.within)) return captureWhole(context, disk, mode);
+  try {
+    if (mode.is === 'compare' && mode.within) {
+      const named = extents.union(mode.within, extents.normalise(await collect(disk.changed(0))));
+      return await captureWhole(context, disk, { is: 'compare', within: named });
+    }
+    if (mode.is === 'verify')
+      return await captureWhole(context, disk, { is: 'compare' }, extents.normalise(await collect(disk.changed(0))));
+    return await moveRanges(context, disk, (from) => disk.changed(from), redoSink(context.writer, disk.key));
+  } catch (error) {
+    if (!isDrError(error, 'TRACKING_LOST', 'DISK_CHANGED')) throw error;
+    await context.onTrackingLost(disk.key, error);
+    // What the lost tracker had already given is this very snapshot's content: it may stay in the redo.
+    return captureWhole(context, disk, { is: 'compare' });
+  }
+};
+
+/** `named`: what may differ; with it everything else that differs is reported. */
+const captureWhole = async (
+  context: CaptureContext,
+  disk: FrozenDisk,
+  mode: Exclude<Mode, { is: 'delta' | 'verify' }>,
+  named?: readonly Extent[],
+): Promise<number> => {
+  const { journal, writer } = context;
+  const replica = await context.replica(disk.key);
+  const replicaHas = journal.allocated(disk.key);
+  const within = mode.is === 'compare' ? mode.within : undefined;
+  const limit = (ranges: readonly Extent[]) => (within ? extents.intersect(ranges, within) : ranges);
+  const sourceHas = limit(extents.normalise(await collect(disk.allocated(0))));
+  const onlyReplica = limit(extents.subtract(replicaHas, sourceHas));
+
+  const direct = mode.is === 'first';
+  if (direct) await journal.markAllocated(disk.key, sourceHas);
+  const raw = direct ? directSink(context, disk.key, replica) : redoSink(writer, disk.key);
+  const comparing = mode.is === 'compare' || mode.compare;
+  const sink = skipEqual(raw, replica, replicaHas, comparing);
+  const done = direct ? (writer.resumeFrom.get(disk.key) ?? []) : [];
+  const wanted = done.length > 0 ? extents.subtract(sourceHas, done) : sourceHas;
+
+  let readBytes = 0;
+  const move = async (ranges: readonly Extent[], zeroes: readonly Extent[], into: Sink) => {
+    readBytes += await moveRanges(context, disk, (from) => after(ranges, from), into);
+    for (const range of extents.split(zeroes, replica.maxRequestBytes)) {
+      context.signal.throwIfAborted();
+      await into.zero(range.offset, range.length);
+    }
+  };
+  if (named) {
+    await move(extents.intersect(wanted, named), extents.intersect(onlyReplica, named), sink);
+    const reporting = skipEqual(reportTo(context, disk.key, raw), replica, replicaHas, true);
+    await move(extents.subtract(wanted, named), extents.subtract(onlyReplica, named), reporting);
+  } else {
+    await move(wanted, onlyReplica, sink);
+  }
+  if (direct) {
+    await replica.flush();
+    await writer.checkpoint();
+  }
+  return readBytes;
+};
+
+/** What comes through was not named by the tracker and yet differs. */
+const reportTo = (context: CaptureContext, key: DiskKey, sink: Sink): Sink => ({
+  data: (offset, data) => {
+    context.onMismatch?.(key, offset, data.length);
+    return sink.data(offset, data);
+  },
+  zero: (offset, length) => {
+    context.onMismatch?.(key, offset, length);
+    return sink.zero(offset, length);
+  },
+});
+
+const after = (ranges: readonly Extent[], from: number): Extent[] => extents.clip(ranges, from, Number.MAX_SAFE_INTEGER);
+
+const moveRanges = async (
+  context: CaptureContext,
+  disk: FrozenDisk,
+  ranges: (from: number) => AsyncIterable<Extent> | Iterable<Extent>,
+  sink: Sink,
+): Promise<number> => {
+  let seen = 0;
+  const report = await pump({
+    extents: ranges,
+    open: () => disk.open(),
+    sink,
+    signal: context.signal,
+    onProgress: (readBytes) => {
+      context.onBytes(readBytes - seen);
+      seen = readBytes;
+    },
+  });
+  return report.readBytes;
+};
+
+const redoSink = (writer: CycleWriter, key: DiskKey): Sink => ({
+  data: (offset, data) => writer.data(key, offset, data),
+  zero: (offset, length) => writer.zero(key, offset, length),
+});
+
+/**
+ * J1: only a first copy writes here. A record may become durable only after its data: while a checkpoint flushes, no write is under way.
+ * Disks of one machine are captured one after the other, so the flush of this disk covers every record that is not durable yet.
+ */
+const directSink = (context: CaptureContext, key: DiskKey, replica: DiskIo): Sink => {
+  let sinceCheckpoint = 0;
+  let under: Promise<unknown>[] = [];
+  let checkpoint: Promise<void> | undefined;
+
+  const guarded = async (bytes: number, write: () => Promise<void>): Promise<void> => {
+    while (checkpoint) await checkpoint;
+    const writing = write();
+    under.push(writing);
+    await writing;
+    sinceCheckpoint += bytes;
+    if (sinceCheckpoint < CHECKPOINT_BYTES || checkpoint) return;
+    sinceCheckpoint = 0;
+    checkpoint = Promise.all(under)
+      .then(() => replica.flush())
+      .then(() => context.writer.checkpoint())
+      .finally(() => {
+        under = [];
+        checkpoint = undefined;
+      });
+    await checkpoint;
+  };
+
+  return {
+    data: (offset, data) =>
+      guarded(data.length, async () => {
+        await replica.write(offset, data);
+        await context.writer.direct(key, offset, data);
+      }),
+    zero: (offset, length) =>
+      guarded(length, async () => {
+        await replica.writeZeroes(offset, length);
+        await context.writer.direct(key, offset, length);
+      }),
+  };
+};
+
+/** Lets through what the replica does not hold already. What the replica never had allocated is known to be zero and is not read. */
+const skipEqual = (sink: Sink, replica: DiskIo, replicaHas: readonly Extent[], comparing: boolean): Sink => {
+  const mayHold = extents.overlaps(replicaHas);
+  const differs = async (offset: number, length: number, data: Uint8Array | undefined): Promise<boolean> => {
+    const step = Math.min(replica.maxRequestBytes, length);
+    for (let at = 0; at < length; at += step) {
+      const size = Math.min(step, length - at);
+      const buffer = buffers.take();
+      try {
+        const there = buffer.subarray(0, size);
+        await replica.read(offset + at, there);
+        if (data ? !there.equals(data.subarray(at, at + size)) : !isZero(there)) return true;
+      } finally {
+        buffers.give(buffer);
+      }
+    }
+    return false;
+  };
+  return {
+    data: async (offset, data) => {
+      if (comparing && mayHold(offset, data.length) && !(await differs(offset, data.length, data))) return;
+      await sink.data(offset, data);
+    },
+    zero: async (offset, length) => {
+      if (!mayHold(offset, length)) return;
+      if (comparing && !(await differs(offset, length, undefined))) return;
+      await sink.zero(offset, length);
+    },
+  };
+};
+
+// ---- the two kinds of sources ------------------------------------------------------------------------------------------
+
+export const frozenBySnapshot = (
+  context: Pick<CaptureContext, 'core' | 'signal'>,
+  source: SnapshotSource,
+  snapshot: Snapshot,
+  item: Item,
+): FrozenDisk[] => {
+  const call = () => callFor(context.core, `${snapshot.operationId}/read`, context.signal);
+  return snapshot.disks
+    .filter((disk) => disk.machine === item.source.machine)
+    .map((disk) => ({
+      key: keyOf(item, disk.disk),
+      sizeBytes: disk.sizeBytes,
+      ...(disk.baseline === undefined ? {} : { baseline: disk.baseline }),
+      changed: (from) => source.changedExtents(snapshot.id, disk.disk, from, call()),
+      allocated: (from) => source.allocatedExtents(snapshot.id, disk.disk, from, call()),
+      open: async () => bindReader(await source.openReader(snapshot.id, disk.disk, call()), call),
+    }));
+};
+
+export const frozenByPass = (
+  context: Pick<CaptureContext, 'core' | 'signal'>,
+  pass: Pass,
+  item: Item,
+  operationId: string,
+): FrozenDisk[] => {
+  const call = () => callFor(context.core, `${operationId}/read`, context.signal);
+  return pass.disks.map((disk) => ({
+    key: keyOf(item, disk.disk),
+    sizeBytes: disk.reader.sizeBytes,
+    ...(disk.baseline === undefined ? {} : { baseline: disk.baseline }),
+    changed: (from) => disk.extents(from),
+    allocated: (from) => disk.extents(from),
+    // The pass owns its reader: it ends with the pass.
+    open: async () => ({ ...bindReader(disk.reader, call), [Symbol.asyncDispose]: async () => {} }),
+  }));
+};
+
+const keyOf = (item: Item, disk: DiskId): DiskKey => {
+  const known = item.disks.find((candidate) => candidate.sourceDisk === disk);
+  if (!known)
+    throw new DrError('DISK_CHANGED', `${item.name} has a disk ${disk} that is not replicated yet`, { context: { item: item.id, disk } });
+  return known.key;
+};
+
+type Reader = Awaited<ReturnType<SnapshotSource['openReader']>>;
+
+const bindReader = (reader: Reader, call: () => ReturnType<typeof callFor>): OpenSource => ({
+  sizeBytes: reader.sizeBytes,
+  alignmentBytes: reader.alignmentBytes,
+  maxRequestBytes: reader.maxRequestBytes,
+  maxInFlight: reader.maxInFlight,
+  read: (offset, into) => reader.read(offset, into, call()),
+  [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
+});
+
+/** The definition of the machine with its disks under their keys: what a point keeps. */
+export const pointDisks = (item: Item, spec: MachineSpec): { key: DiskKey; sizeBytes: number }[] =>
+  spec.disks.map((disk) => ({ key: keyOf(item, disk.id), sizeBytes: disk.sizeBytes }));

@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { type Call, DrError, type Epoch, type ItemId } from '../contract/index.ts';
+import type { Item, Side } from '../domain/item.ts';
+import type { EndpointSession, Host } from '../host/host.ts';
+import { createCall } from '../host/host.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { Marks } from '../journal/marks.ts';
+import type { Files } from '../ports/files.ts';
+import { isoTime, type Runtime } from '../ports/runtime.ts';
+import type { Store } from '../state/database.ts';
+import { type EventInput, recordEvent } from '../state/events.ts';
+import { getEndpoint } from '../state/records.ts';
+import type { Locks } from './locks.ts';
+
+/** What every part of the engine above host, journal and state works with. */
+export interface Core {
+  readonly home: string;
+  /** This installation, in everything that it creates at an endpoint. */
+  readonly ownerId: string;
+  readonly runtime: Runtime;
+  readonly files: Files;
+  readonly store: Store;
+  readonly host: Host;
+  readonly locks: Locks;
+  readonly journals: SiteJournals;
+}
+
+/** Journals and marks of the sites whose storage is here. */
+export interface SiteJournals {
+  journal(site: string, item: ItemId): Promise<Journal>;
+  marks(site: string): Promise<Marks>;
+  remove(site: string, item: ItemId): Promise<void>;
+}
+
+export const siteDirectory = (home: string, site: string): string => join(home, 'sites', site);
+
+export const nowIso = (core: Pick<Core, 'runtime'>): string => isoTime(core.runtime.clock.now());
+
+export const openEndpoint = async (core: Pick<Core, 'host' | 'store'>, endpoint: string): Promise<EndpointSession> => {
+  const record = await getEndpoint(core.store.db, endpoint);
+  return core.host.open({ id: record.id, plugin: record.plugin, config: record.config });
+};
+
+export const sourceOf = async (core: Core, item: Item): Promise<EndpointSession> => openEndpoint(core, item.source.endpoint);
+
+export const replicaOf = (item: Item): Side => {
+  if (!item.replica) throw new DrError('STATE_CONFLICT', `${item.name} has no replica yet`, { context: { item: item.id } });
+  return item.replica;
+};
+
+export const callFor = (core: Pick<Core, 'runtime'>, operationId: string, signal: AbortSignal, fence?: Epoch): Call =>
+  createCall(core.runtime, { operationId, signal, ...(fence ? { fence } : {}) });
+
+/** A call that changes something of this item: it carries the item's epoch. */
+export const fencedCall = (core: Pick<Core, 'runtime'>, item: Pick<Item, 'epoch'>, operationId: string, signal: AbortSignal): Call =>
+  callFor(core, operationId, signal, item.epoch);
+
+export const emit = (core: Pick<Core, 'store' | 'runtime'>, event: Omit<EventInput, 'at'>): Promise<void> =>
+  recordEvent(core.store.db, { at: nowIso(core), ...event });
+
+/** The facet, or CAPABILITY_MISSING naming the endpoint and what it lacks. */
+export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'fence'>(
+  session: EndpointSession,
+  facet: K,
+): NonNullable<EndpointSession[K]> => {
+  const found = session[facet];
+  if (!found) {
+    throw new DrError('CAPABILITY_MISSING', `endpoint ${session.endpointId} has no ${facet}`, {
+      context: { endpoint: session.endpointId, plugin: session.plugin.id, kind: facet },
+    });
+  }
+  return found as NonNullable<EndpointSession[K]>;
+};

@@ -1,0 +1,563 @@
+// One cycle of a protection group: snapshot, read, seal, store, release, in the order of rule T2.
+import {
+  type Baseline,
+  type DiskId,
+  DrError,
+  type ItemId,
+  isDrError,
+  type MachineSpec,
+  type PointRequest,
+  type Snapshot,
+  type StreamingSource,
+} from '../contract/index.ts';
+import { pointSealed, setSync } from '../domain/decide.ts';
+import type { DiskKey, Item } from '../domain/item.ts';
+import type { ProtectionGroup, ReplicationPolicy } from '../domain/policy.ts';
+import type { EndpointSession } from '../host/host.ts';
+import type { Journal, Point } from '../journal/journal.ts';
+import type { Db } from '../state/database.ts';
+import { recordEvent } from '../state/events.ts';
+import { getItem, updateItem } from '../state/items.ts';
+import { type CycleRecord, findCycle, putCycle, putPoint } from '../state/points.ts';
+import { getPolicy } from '../state/records.ts';
+import { captureDisk, type FrozenDisk, frozenByPass, frozenBySnapshot, type Mode, pointDisks } from './capture.ts';
+import { type Core, callFor, emit, facetOf, nowIso, replicaOf, sourceOf } from './core.ts';
+import { openReplicaDisks, type ReplicaDisks, toPointRecord } from './replica.ts';
+import { followShape } from './shape.ts';
+
+export interface CycleRequest {
+  readonly group: ProtectionGroup;
+  readonly items: readonly ItemId[];
+  readonly kind: CycleRecord['kind'];
+  /** A second call with the same id finishes or returns the same cycle. */
+  readonly cycleId: string;
+  readonly signal: AbortSignal;
+  /** Streaming sources only: the machine stays frozen after its last pass (planned failover, V2). */
+  readonly stayFrozen?: boolean;
+  /** Ranges outside of which both sides are proven equal, by item and disk (re-protect, V3). */
+  readonly within?: ReadonlyMap<ItemId, ReadonlyMap<DiskKey, readonly { readonly offset: number; readonly length: number }[]>>;
+  /** Everything is compared, and what differs although the tracker did not name it is reported. */
+  readonly verify?: boolean;
+  onProgress?(item: Item, readBytes: number): void;
+  onMismatch?(item: Item, disk: DiskKey, offset: number, length: number): void;
+}
+
+export interface CycleReport {
+  readonly cycleId: string;
+  readonly points: ReadonlyMap<ItemId, Point>;
+  readonly failures: ReadonlyMap<ItemId, DrError>;
+}
+
+/** One member on its way through the cycle. */
+interface Member {
+  readonly item: Item;
+  readonly pointId: string;
+  readonly journal: Journal;
+  readonly session: EndpointSession;
+  readonly since: ReadonlyMap<DiskId, Baseline>;
+}
+
+export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport> =>
+  core.locks.with(`group ${request.group.id}`, request.signal, async () => {
+    const policy = await getPolicy(core.store.db, request.group.policy);
+    const cycle = await openCycle(core, request);
+    const members = await prepare(core, request, cycle);
+    const run = new CycleRun(core, request, policy, cycle);
+    return run.execute(members);
+  });
+
+const openCycle = async (core: Core, request: CycleRequest): Promise<CycleRecord> => {
+  const known = await findCycle(core.store.db, request.cycleId);
+  if (known && known.phase !== 'abandoned') return known;
+  const cycle: CycleRecord = {
+    id: request.cycleId,
+    groupId: request.group.id,
+    kind: request.kind,
+    phase: 'intent',
+    startedAt: nowIso(core),
+    doc: { members: request.items.map((item) => ({ item, point: core.runtime.newId('pt') })), snapshots: [] },
+  };
+  await core.store.transaction((tx) => putCycle(tx, cycle));
+  return cycle;
+};
+
+const prepare = async (core: Core, request: CycleRequest, cycle: CycleRecord): Promise<Member[]> => {
+  const members: Member[] = [];
+  for (const { item: id, point: pointId } of cycle.doc.members) {
+    const found = await getItem(core.store.db, id);
+    const session = await sourceOf(core, found);
+    const item = await followShape(core, found, session, request.signal);
+    const journal = await core.journals.journal(item.state.direction.to, item.id);
+    members.push({ item, pointId, journal, session, since: baselinesToAsk(item, session, journal) });
+  }
+  return members;
+};
+
+/** The baselines that a delta starts from: none when this cycle must compare or copy. */
+const baselinesToAsk = (item: Item, session: EndpointSession, journal: Journal): Map<DiskId, Baseline> => {
+  const since = new Map<DiskId, Baseline>();
+  const delta = item.state.sync.is === 'Delta' || item.state.sync.is === 'Stalled' || item.state.protection === 'Reprotecting';
+  if (!delta || session.capabilities.tracking === 'none' || !journal.newest()) return since;
+  for (const disk of item.disks) {
+    const baseline = item.baselines[disk.key];
+    if (baseline !== undefined) since.set(disk.sourceDisk, baseline);
+  }
+  return since;
+};
+
+class CycleRun {
+  readonly #core: Core;
+  readonly #request: CycleRequest;
+  readonly #policy: ReplicationPolicy;
+  #cycle: CycleRecord;
+  readonly #points = new Map<ItemId, Point>();
+  readonly #failures = new Map<ItemId, DrError>();
+  readonly #sessions = new Map<string, EndpointSession>();
+  #firstCallAt = Number.POSITIVE_INFINITY;
+  #lastReturnAt = 0;
+  #calls = 0;
+
+  constructor(core: Core, request: CycleRequest, policy: ReplicationPolicy, cycle: CycleRecord) {
+    this.#core = core;
+    this.#request = request;
+    this.#policy = policy;
+    this.#cycle = cycle;
+  }
+
+  get #grouped(): boolean {
+    return this.#cycle.doc.members.length > 1;
+  }
+
+  async execute(members: readonly Member[]): Promise<CycleReport> {
+    for (const member of members) {
+      this.#sessions.set(member.item.source.endpoint, member.session);
+      // A retry after a kill: what was sealed stays sealed (J3).
+      const sealed = await member.journal.findCycle(this.#cycle.id);
+      if (sealed) this.#points.set(member.item.id, sealed);
+    }
+    const open = members.filter((member) => !this.#points.has(member.item.id));
+    const streaming = open.filter((member) => member.session.source?.kind === 'streaming');
+    const snapshots = await this.#takeSnapshots(open.filter((member) => member.session.source?.kind === 'snapshot'));
+    await this.#setPhase('reading');
+    await Promise.all([
+      ...snapshots.flatMap(({ snapshot, group }) =>
+        group.map((member) => this.#attempt(member, () => this.#captureSnapshot(member, snapshot))),
+      ),
+      ...streaming.map((member) => this.#attempt(member, () => this.#captureStream(member))),
+    ]);
+    await this.#decideGroup(members);
+    await this.#storePoints(members);
+    await this.#release(members);
+    return { cycleId: this.#cycle.id, points: this.#points, failures: this.#failures };
+  }
+
+  /** A member's failure is its own: the others go on and get their points. */
+  async #attempt(member: Member, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      // A crash of the ports, or the engine stopping, is not a failure of the machine.
+      if (!(error instanceof DrError) || this.#request.signal.aborted) throw error;
+      this.#failures.set(member.item.id, error);
+      await emit(this.#core, {
+        kind: 'cycle.failed',
+        level: 'warning',
+        subject: member.item.name,
+        message: `cycle of ${member.item.name} failed: ${error.message}`,
+        data: { code: error.code, hint: error.hint, cycle: this.#cycle.id },
+      });
+    }
+  }
+
+  async #setPhase(phase: CycleRecord['phase'], more: Partial<CycleRecord> = {}): Promise<void> {
+    this.#cycle = { ...this.#cycle, phase, ...more };
+    await this.#core.store.transaction((tx) => putCycle(tx, this.#cycle));
+  }
+
+  // ---- snapshots -------------------------------------------------------------------------------------------------------
+
+  async #takeSnapshots(members: readonly Member[]): Promise<{ snapshot: Snapshot; group: Member[] }[]> {
+    const calls = groupCalls(members);
+    const taken = await Promise.all(
+      calls.map(async (group, index) => {
+        try {
+          return { snapshot: await this.#takeSnapshot(group, `${this.#cycle.id}/${index}`), group };
+        } catch (error) {
+          for (const member of group) await this.#attempt(member, () => Promise.reject(error));
+          return undefined;
+        }
+      }),
+    );
+    const found = taken.filter((entry) => entry !== undefined);
+    const snapshots = found.map(({ snapshot, group }) => ({
+      endpoint: group[0]?.item.source.endpoint ?? '',
+      id: snapshot.id as string,
+      items: group.map((member) => member.item.id),
+    }));
+    this.#cycle = { ...this.#cycle, doc: { ...this.#cycle.doc, snapshots } };
+    return found;
+  }
+
+  async #takeSnapshot(group: readonly Member[], operationId: string): Promise<Snapshot> {
+    const [first] = group;
+    const source = first?.session.source;
+    if (!first || source?.kind !== 'snapshot') throw new DrError('INTERNAL', 'a snapshot of nothing was asked for');
+    const since = new Map(group.flatMap((member) => [...member.since]));
+    const call = callFor(this.#core, operationId, this.#request.signal);
+    this.#noteCall();
+    const snapshot = await source.createSnapshot(
+      group.map((member) => member.item.source.machine),
+      { ...this.#wanted(), since },
+      call,
+    );
+    this.#noteReturn();
+    return snapshot;
+  }
+
+  #wanted(): Pick<PointRequest, 'consistency' | 'orElse'> {
+    return { consistency: this.#policy.consistency, orElse: this.#policy.orElse };
+  }
+
+  #noteCall(): void {
+    this.#calls += 1;
+    this.#firstCallAt = Math.min(this.#firstCallAt, this.#core.runtime.clock.now());
+  }
+
+  #noteReturn(): void {
+    this.#lastReturnAt = Math.max(this.#lastReturnAt, this.#core.runtime.clock.now());
+  }
+
+  /** P1: one plugin call may claim its own atomicity; several are skewed by the time between the earliest call and the latest return. */
+  #atomicity(one: Snapshot['atomicity']): string {
+    if (this.#calls > 1) return `skewed(${this.#lastReturnAt - this.#firstCallAt})`;
+    return typeof one === 'string' ? one : `skewed(${one.skewedMs})`;
+  }
+
+  async #captureSnapshot(member: Member, snapshot: Snapshot): Promise<void> {
+    const source = member.session.source;
+    const spec = snapshot.specs.get(member.item.source.machine);
+    if (source?.kind !== 'snapshot' || !spec)
+      throw new DrError('CONTRACT_VIOLATED', `the snapshot of ${member.item.name} has no definition of it`);
+    const disks = frozenBySnapshot({ core: this.#core, signal: this.#request.signal }, source, snapshot, member.item);
+    const work = await MemberWork.open(this.#core, this.#request, this.#cycle, member);
+    await work.during(async () => {
+      const started = this.#core.runtime.clock.now();
+      for (const disk of disks) await work.capture(disk, work.modeOf(disk.key));
+      await this.#seal(work, {
+        spec,
+        takenAt: snapshot.takenAt,
+        atomicity: this.#atomicity(snapshot.atomicity),
+        consistency: snapshot.consistency,
+        ...(snapshot.fellBackBecause === undefined ? {} : { fellBackBecause: snapshot.fellBackBecause }),
+        baselines: baselinesOf(disks),
+        readMs: this.#core.runtime.clock.now() - started,
+      });
+    });
+  }
+
+  // ---- streams ---------------------------------------------------------------------------------------------------------
+
+  async #captureStream(member: Member): Promise<void> {
+    const source = facetOf(member.session, 'source') as StreamingSource;
+    const operationId = `${this.#cycle.id}/${member.item.id}`;
+    const context = { core: this.#core, signal: this.#request.signal };
+    const work = await MemberWork.open(this.#core, this.#request, this.#cycle, member);
+    await work.during(async () => {
+      const started = this.#core.runtime.clock.now();
+      const want = {
+        ...this.#wanted(),
+        since: member.since,
+        maxFreezeMs: this.#policy.maxFreezeMs,
+        afterFinal: this.#request.stayFrozen ? ('stayFrozen' as const) : ('thaw' as const),
+      };
+      this.#noteCall();
+      const passes = source.capture(member.item.source.machine, want, callFor(this.#core, operationId, this.#request.signal));
+      let final: { spec: MachineSpec; takenAt: number; baselines: Record<DiskKey, Baseline> } | undefined;
+      let askedAt = this.#core.runtime.clock.now();
+      let first = true;
+      for await (const pass of work.tracked(passes)) {
+        const disks = frozenByPass(context, pass, member.item, operationId);
+        // Later passes bring what was written since: never compared, or a block that changed back would be lost.
+        for (const disk of disks) await work.capture(disk, first ? work.modeOf(disk.key) : work.modeAfterFirst(disk.key));
+        // The freeze began after we asked for this pass: that moment is never later than the state's.
+        if (pass.final) final = { spec: pass.spec, takenAt: askedAt, baselines: baselinesOf(disks) };
+        first = false;
+        askedAt = this.#core.runtime.clock.now();
+      }
+      this.#noteReturn();
+      if (!final) throw new DrError('CONTRACT_VIOLATED', `the capture of ${member.item.name} ended without a final pass`);
+      await this.#seal(work, {
+        spec: final.spec,
+        takenAt: new Date(final.takenAt).toISOString(),
+        atomicity: this.#atomicity('frozen'),
+        consistency: 'crash',
+        baselines: final.baselines,
+        readMs: this.#core.runtime.clock.now() - started,
+      });
+    });
+  }
+
+  // ---- seal, store, release ----------------------------------------------------------------------------------------------
+
+  async #seal(work: MemberWork, taken: Taken): Promise<void> {
+    const { item, pointId } = work.member;
+    const point = await work.writer.seal({
+      takenAt: taken.takenAt,
+      spec: taken.spec,
+      disks: pointDisks(item, taken.spec),
+      baselines: taken.baselines,
+      epoch: item.epoch,
+      consistency: taken.consistency,
+      ...(taken.fellBackBecause === undefined ? {} : { fellBackBecause: taken.fellBackBecause }),
+      atomicity: taken.atomicity,
+      timings: {
+        waitMs: Math.max(0, Date.parse(taken.takenAt) - Date.parse(this.#cycle.startedAt)),
+        readMs: taken.readMs,
+        readBytes: work.readBytes,
+      },
+      sealedAt: nowIso(this.#core),
+    });
+    if (point.point !== pointId)
+      throw new DrError('STATE_CONFLICT', `cycle ${this.#cycle.id} of ${item.name} was sealed as ${point.point}`, {
+        context: { item: item.id },
+      });
+    this.#points.set(item.id, point);
+  }
+
+  /** P1: the group's mark decides. Parts of an abandoned group cycle become their members' own points. */
+  async #decideGroup([first]: readonly Member[]): Promise<void> {
+    if (!this.#grouped || !first) return;
+    const marks = await this.#core.journals.marks(first.item.state.direction.to);
+    await marks.decideGroup(this.#cycle.id, this.#points.size === this.#cycle.doc.members.length ? 'complete' : 'abandoned');
+  }
+
+  async #storePoints(members: readonly Member[]): Promise<void> {
+    await this.#core.store.transaction(async (tx) => {
+      for (const { item } of members) {
+        const point = this.#points.get(item.id);
+        const failure = this.#failures.get(item.id);
+        if (point) await storePoint(tx, this.#core, item.id, point);
+        else if (failure) await noteFailure(tx, item.id, failure);
+      }
+      this.#cycle = { ...this.#cycle, phase: 'stored' };
+      await putCycle(tx, this.#cycle);
+    });
+  }
+
+  /** T2: both baselines live until here. Whoever is killed before this point finds snapshots by their tag and goes on (reconcile). */
+  async #release(members: readonly Member[]): Promise<void> {
+    await releaseCycle(this.#core, this.#cycle, members, this.#points, this.#request.signal);
+    await this.#setPhase('ended', { endedAt: nowIso(this.#core) });
+  }
+}
+
+interface Taken {
+  readonly spec: MachineSpec;
+  readonly takenAt: string;
+  readonly atomicity: string;
+  readonly consistency: 'crash' | 'application';
+  readonly fellBackBecause?: string;
+  readonly baselines: Readonly<Record<DiskKey, Baseline>>;
+  readonly readMs: number;
+}
+
+const baselinesOf = (disks: readonly FrozenDisk[]): Record<DiskKey, Baseline> =>
+  Object.fromEntries(disks.flatMap((disk) => (disk.baseline === undefined ? [] : [[disk.key, disk.baseline]])));
+
+/** Machines that one snapshot call may take together. */
+const groupCalls = (members: readonly Member[]): Member[][] => {
+  const byEndpoint = Map.groupBy(members, (member) => member.item.source.endpoint);
+  return [...byEndpoint.values()].flatMap((group) =>
+    group[0]?.session.capabilities.atomicity === 'group' ? [group] : group.map((member) => [member]),
+  );
+};
+
+/** The point becomes known: index row, baselines and state in one transaction (promise 2). */
+export const storePoint = async (tx: Db, core: Core, itemId: ItemId, point: Point): Promise<void> => {
+  const before = await getItem(tx, itemId);
+  await putPoint(tx, toPointRecord(before, point));
+  await updateItem(tx, itemId, (item) => pointSealed({ ...item, baselines: point.baselines as Item['baselines'] }));
+  const first = before.state.protection === 'InitialReplication';
+  await recordEvent(tx, {
+    at: nowIso(core),
+    kind: first ? 'point.first' : 'point.sealed',
+    level: 'info',
+    subject: before.name,
+    message: first ? `${before.name} is protected: first recovery point of ${point.takenAt}` : `recovery point of ${point.takenAt}`,
+    data: { point: point.point, seq: point.seq },
+  });
+};
+
+const noteFailure = async (tx: Db, itemId: ItemId, error: DrError): Promise<void> => {
+  await updateItem(tx, itemId, (item) => {
+    if (item.state.sync.is === 'Paused' || item.state.protection !== 'Protected') return item;
+    if (error.retry === 'resync') return setSync(item, { is: 'ResyncRequired', reason: error.code });
+    if (item.state.sync.is === 'ResyncRequired' || item.state.sync.is === 'Resyncing')
+      return setSync(item, { is: 'ResyncRequired', reason: item.state.sync.reason ?? error.code });
+    return setSync(item, { is: 'Stalled', reason: `${error.code}: ${error.message}` });
+  });
+};
+
+export const releaseCycle = async (
+  core: Core,
+  cycle: CycleRecord,
+  members: readonly Pick<Member, 'item' | 'session'>[],
+  points: ReadonlyMap<ItemId, Point>,
+  signal: AbortSignal,
+): Promise<void> => {
+  for (const { item, session } of members) {
+    const point = points.get(item.id);
+    if (!point || !session.source) continue;
+    const keep = new Map(
+      item.disks.flatMap((disk) => {
+        const baseline = (point.baselines as Item['baselines'])[disk.key];
+        return baseline === undefined ? [] : [[disk.sourceDisk, [baseline]] as const];
+      }),
+    );
+    await session.source.keepBaselines(item.source.machine, keep, callFor(core, `${cycle.id}/keep`, signal));
+  }
+  for (const snapshot of cycle.doc.snapshots) {
+    const session = members.find((member) => member.item.source.endpoint === snapshot.endpoint)?.session;
+    if (session?.source?.kind !== 'snapshot') continue;
+    const outcome = snapshot.items.every((id) => points.has(id)) ? 'sealed' : 'abandoned';
+    await session.source.releaseSnapshot(snapshot.id as Snapshot['id'], outcome, callFor(core, `${cycle.id}/release`, signal));
+  }
+};
+
+/** The writer, the open replica disks and the modes of one member. */
+class MemberWork {
+  readonly member: Member;
+  readonly writer: Awaited<ReturnType<Journal['begin']>>;
+  readonly #core: Core;
+  readonly #request: CycleRequest;
+  readonly #replicas: ReplicaDisks;
+  readonly #modes: ReadonlyMap<DiskKey, Mode>;
+  readBytes = 0;
+
+  private constructor(
+    core: Core,
+    request: CycleRequest,
+    member: Member,
+    writer: MemberWork['writer'],
+    replicas: ReplicaDisks,
+    modes: ReadonlyMap<DiskKey, Mode>,
+  ) {
+    this.#core = core;
+    this.#request = request;
+    this.member = member;
+    this.writer = writer;
+    this.#replicas = replicas;
+    this.#modes = modes;
+  }
+
+  static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member): Promise<MemberWork> {
+    const { item, journal, pointId } = member;
+    const newest = journal.newest();
+    const modes = modesOf(request, member);
+    const comparing = [...modes.values()].some((mode) => mode.is === 'compare' || mode.is === 'verify');
+    const replicas = openReplicaDisks(core, item, {
+      machine: replicaOf(item).machine,
+      signal: request.signal,
+      operationId: `${cycle.id}/replica`,
+    });
+    if (comparing && journal.pending().length > 0) {
+      throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
+        context: { item: item.id },
+        hint: 'end the test failover, or wait until the points are applied',
+      });
+    }
+    const writer = await journal.begin({
+      cycle: cycle.id,
+      point: pointId,
+      kind: !newest ? 'first' : comparing ? 'compare' : 'delta',
+      ...(cycle.doc.members.length > 1 ? { groupCycle: cycle.id } : {}),
+      ...(newest ? { base: newest.point } : {}),
+      disks: item.disks.map((disk) => ({ key: disk.key, sizeBytes: disk.sizeBytes, direct: modes.get(disk.key)?.is === 'first' })),
+    });
+    return new MemberWork(core, request, member, writer, replicas, modes);
+  }
+
+  modeOf(key: DiskKey): Mode {
+    return this.#modes.get(key) ?? { is: 'delta' };
+  }
+
+  modeAfterFirst(key: DiskKey): Mode {
+    const mode = this.modeOf(key);
+    return mode.is === 'first' ? { is: 'first', compare: false } : { is: 'delta' };
+  }
+
+  async capture(disk: FrozenDisk, mode: Mode): Promise<void> {
+    const { item, journal } = this.member;
+    await captureDisk(
+      {
+        core: this.#core,
+        item,
+        journal,
+        writer: this.writer,
+        replica: (key) => this.#replicas.get(key),
+        signal: this.#request.signal,
+        onBytes: (bytes) => {
+          this.readBytes += bytes;
+          this.#request.onProgress?.(item, this.readBytes);
+        },
+        onTrackingLost: (key, error) => this.#noteTrackingLost(key, error),
+        onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),
+      },
+      disk,
+      mode,
+    );
+  }
+
+  /** TRACKING_LOST comes before the first pass of a stream: the next cycle compares. */
+  async *tracked<T>(passes: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* passes;
+    } catch (error) {
+      if (isDrError(error, 'TRACKING_LOST')) await this.#noteTrackingLost('all disks', error);
+      throw error;
+    }
+  }
+
+  async #noteTrackingLost(key: DiskKey, error: DrError): Promise<void> {
+    const { item } = this.member;
+    await this.#core.store.transaction(async (tx) => {
+      await updateItem(tx, item.id, (now) =>
+        now.state.protection === 'Protected' && now.state.sync.is !== 'Paused'
+          ? setSync(now, { is: 'Resyncing', reason: error.code })
+          : now,
+      );
+      await recordEvent(tx, {
+        at: nowIso(this.#core),
+        kind: 'sync.tracking-lost',
+        level: 'warning',
+        subject: item.name,
+        message: `changes of ${item.name} (${key}) can no longer be told (${error.message}): comparing and sending the differences`,
+      });
+    });
+  }
+
+  /** What was opened is closed, and an unsealed redo is given up unless it is a first copy that can go on (J4). */
+  async during(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#request.signal.aborted && error instanceof DrError) await this.writer.discard();
+      throw error;
+    } finally {
+      await this.#replicas.close();
+    }
+  }
+}
+
+const modesOf = (request: CycleRequest, { item, journal, since }: Member): Map<DiskKey, Mode> => {
+  const within = request.within?.get(item.id);
+  return new Map(
+    item.disks.map((disk): [DiskKey, Mode] => {
+      if (!journal.hasDisk(disk.key)) return [disk.key, { is: 'first', compare: journal.allocated(disk.key).length > 0 }];
+      const ranges = within?.get(disk.key);
+      if (ranges) return [disk.key, { is: 'compare', within: ranges }];
+      if (!since.has(disk.sourceDisk)) return [disk.key, { is: 'compare' }];
+      return [disk.key, { is: request.verify ? 'verify' : 'delta' }];
+    }),
+  );
+};

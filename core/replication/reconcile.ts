@@ -1,0 +1,150 @@
+// After a start: what a killed engine left is finished or given up, by the journals' seals and by tag (T2, F5, promise 5).
+import { type ItemId, isDrError } from '../contract/index.ts';
+import type { EndpointSession } from '../host/host.ts';
+import type { Point } from '../journal/journal.ts';
+import { findItem, listItems } from '../state/items.ts';
+import { findJob, listJobs } from '../state/jobs.ts';
+import { type CycleRecord, deletePoints, findCycle, listOpenCycles, listPoints, putCycle } from '../state/points.ts';
+import { listEndpoints, putMeta } from '../state/records.ts';
+import { type Core, callFor, emit, nowIso, openEndpoint } from './core.ts';
+import { releaseCycle, storePoint } from './cycle.ts';
+
+/** Job-bound cycles (first, final, reverse) are taken up again by their job. */
+const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
+
+export const reconcileCycles = async (core: Core, signal: AbortSignal): Promise<void> => {
+  for (const cycle of await listOpenCycles(core.store.db)) {
+    if (isJobBound(cycle) && (await jobLives(core, cycle))) continue;
+    await finishCycle(core, cycle, signal);
+  }
+};
+
+const jobLives = async (core: Core, cycle: CycleRecord): Promise<boolean> => {
+  const job = await findJob(core.store.db, cycle.id.split('/')[0] ?? '');
+  return job !== undefined && job.endedAt === undefined;
+};
+
+/** Seals decide: what is sealed becomes a point, the rest is given up; an endpoint that cannot be reached is left for the sweep. */
+const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
+  const points = new Map<ItemId, Point>();
+  const members: { item: NonNullable<Awaited<ReturnType<typeof findItem>>>; session: EndpointSession }[] = [];
+  for (const { item: id } of cycle.doc.members) {
+    const item = await findItem(core.store.db, id);
+    if (!item) continue;
+    const journal = await core.journals.journal(item.state.direction.to, item.id);
+    const sealed = await journal.findCycle(cycle.id);
+    if (sealed) points.set(id, sealed);
+    const session = await openEndpoint(core, item.source.endpoint).catch((error: unknown) => {
+      if (isDrError(error)) return undefined;
+      throw error;
+    });
+    if (session) members.push({ item, session });
+  }
+  const [anyMember] = members;
+  if (cycle.doc.members.length > 1 && anyMember) {
+    const marks = await core.journals.marks(anyMember.item.state.direction.to);
+    if (marks.groupState(cycle.id) === 'undecided')
+      await marks.decideGroup(cycle.id, points.size === cycle.doc.members.length ? 'complete' : 'abandoned');
+  }
+  await core.store.transaction(async (tx) => {
+    for (const [id, point] of points) await storePoint(tx, core, id, point);
+    await putCycle(tx, { ...cycle, phase: points.size > 0 ? 'ended' : 'abandoned', endedAt: nowIso(core) });
+  });
+  await releaseCycle(core, cycle, members, points, signal).catch((error: unknown) => {
+    if (!isDrError(error)) throw error;
+    core.runtime.log.warn('snapshots of an interrupted cycle could not be released yet', { cycle: cycle.id, code: error.code });
+  });
+};
+
+/**
+ * The journal is the truth for points (J12). A point that the store misses although its cycle is known is taken in;
+ * one whose cycle the store never had means that the store is older than the journal: nothing is changed until `reconcile` (F5).
+ */
+export const reconcilePoints = async (
+  core: Core,
+  options: { readonly accept: boolean },
+): Promise<{ readonly unknown: readonly string[] }> => {
+  const unknown: string[] = [];
+  for (const item of await listItems(core.store.db)) {
+    const journal = await core.journals.journal(item.state.direction.to, item.id);
+    const stored = new Map((await listPoints(core.store.db, item.id)).map((point) => [point.id, point]));
+    const present = new Set(journal.points.map((point) => point.point));
+    for (const point of journal.points) {
+      if (stored.has(point.point) || point.kind === 'divergent') continue;
+      if (options.accept || (await findCycle(core.store.db, point.cycle)))
+        await core.store.transaction((tx) => storePoint(tx, core, item.id, point));
+      else unknown.push(point.point);
+    }
+    const gone = [...stored.keys()].filter((id) => !present.has(id));
+    await core.store.transaction((tx) => deletePoints(tx, gone));
+  }
+  await putMeta(core.store.db, 'readOnly', unknown.length > 0 ? `${unknown.length} recovery points are newer than the state store` : '');
+  return { unknown };
+};
+
+/** Snapshots and forks of ours that nobody needs: of cycles that ended, of jobs that are gone. Endpoints out of reach are skipped. */
+export const sweepOrphans = async (
+  core: Core,
+  signal: AbortSignal,
+): Promise<{ readonly snapshots: number; readonly forks: number; readonly unreachable: readonly string[] }> => {
+  const openCycles = new Set((await listOpenCycles(core.store.db)).map((cycle) => cycle.id));
+  const liveJobs = new Set(
+    (await listJobs(core.store.db, { states: ['Queued', 'Running', 'Waiting', 'Interrupted'], limit: 10_000 })).map((job) => job.id),
+  );
+  const forksInUse = new Set((await listItems(core.store.db)).flatMap((item) => [item.fork?.id, item.testFork?.id]));
+  const swept = { snapshots: 0, forks: 0, unreachable: [] as string[] };
+  for (const endpoint of await listEndpoints(core.store.db)) {
+    try {
+      const session = await openEndpoint(core, endpoint.id);
+      const call = () => callFor(core, `sweep/${endpoint.id}`, signal);
+      if (session.source?.kind === 'snapshot') {
+        const source = session.source;
+        for await (const snapshot of source.listSnapshots(call())) {
+          const owner = snapshot.operationId.slice(0, snapshot.operationId.lastIndexOf('/'));
+          if (openCycles.has(owner) || liveJobs.has(snapshot.operationId.split('/')[0] ?? '')) continue;
+          await source.releaseSnapshot(snapshot.id, 'abandoned', call());
+          swept.snapshots += 1;
+        }
+      }
+      const forks = session.target?.forks;
+      for await (const fork of forks?.list(call()) ?? []) {
+        if (forksInUse.has(fork.id) || !(await isLeftover(core, fork))) continue;
+        await discardFork(core, session, fork, signal);
+        swept.forks += 1;
+      }
+    } catch (error) {
+      if (!isDrError(error) || signal.aborted) throw error;
+      swept.unreachable.push(endpoint.id);
+      core.runtime.log.warn('endpoint could not be swept', { endpoint: endpoint.id, code: error.code, message: error.message });
+    }
+  }
+  if (swept.snapshots + swept.forks > 0) {
+    await emit(core, {
+      kind: 'sweep',
+      level: 'info',
+      subject: 'home',
+      message: `${swept.snapshots} snapshots and ${swept.forks} forks that nobody needed were removed`,
+    });
+  }
+  return swept;
+};
+
+/** Only what an ended job of this very store made is a leftover: a fork of an unknown job may be somebody's production. */
+const isLeftover = async (core: Core, fork: Fork): Promise<boolean> => {
+  const job = await findJob(core.store.db, fork.operationId.split('/')[0] ?? '');
+  if (!job?.endedAt) return false;
+  return fork.purpose === 'test' || fork.machine.power === 'off';
+};
+
+const discardFork = async (
+  core: Core,
+  session: EndpointSession,
+  fork: { readonly id: string; readonly machine: { readonly id: string } },
+  signal: AbortSignal,
+): Promise<void> => {
+  // A fork of ours that no item knows carries no item's epoch any more: it is ours by its tag.
+  const fence = { item: 'orphan' as ItemId, epoch: Number.MAX_SAFE_INTEGER, holder: core.ownerId };
+  const call = () => callFor(core, `sweep/${fork.id}`, signal, fence);
+  await session.power?.set(fork.machine.id, 'off', call());
+  await session.target?.forks?.discard(fork.id, call());
+};
