@@ -1,0 +1,144 @@
+import type { DiskSpec, MachineId, MachineSpec, NicSpec, PlaceId } from '../../core/contract/index.ts';
+import { DrError } from '../../core/contract/index.ts';
+import type { Estate } from './estate.ts';
+import { installGuest } from './guest.ts';
+import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
+import { PROFILES } from './profiles.ts';
+import type { EndpointRecord, MachineRecord, PlaceRecord } from './records.ts';
+
+const GIB = 2 ** 30;
+
+/** Makes what the description says. Machines that are on are up at once: an estate begins in the middle of its day. */
+export const build = (estate: Estate, spec: EstateSpec): void => {
+  for (const site of spec.sites) {
+    if (!estate.sites.has(site.name)) estate.sites.set(site.name, { name: site.name, burned: false, linkCut: false });
+    for (const endpoint of site.endpoints) buildEndpoint(estate, site.name, endpoint);
+  }
+  estate.timeline.settle();
+  estate.revision++;
+};
+
+const buildEndpoint = (estate: Estate, site: string, spec: EndpointSpec): void => {
+  if (estate.endpoints.has(spec.name))
+    throw new DrError('CONFIG_INVALID', `two endpoints are called ${spec.name}`, { context: { endpoint: spec.name } });
+  const endpoint: EndpointRecord = {
+    name: spec.name,
+    site,
+    profile: spec.profile,
+    ...(spec.username === undefined ? {} : { username: spec.username }),
+    ...(spec.password === undefined ? {} : { password: spec.password }),
+    places: [],
+    fences: {},
+  };
+  estate.endpoints.set(spec.name, endpoint);
+  const add = (kind: PlaceRecord['kind'], name: string, more: Partial<PlaceRecord> = {}): PlaceRecord => {
+    const place = { id: estate.nextId(kind) as PlaceId, kind, name, ...more };
+    endpoint.places.push(place);
+    return place;
+  };
+  for (const name of spec.networks) add('network', name);
+  for (const { name, capacityBytes } of spec.storage) add('storage', name, { capacityBytes });
+  for (const name of spec.hosts ?? [`${spec.name}-host-1`]) add('host', name);
+  for (const name of spec.pools ?? []) add('pool', name);
+  for (const path of spec.folders ?? []) addFolders(path, add, endpoint);
+  for (const machine of spec.machines ?? []) buildMachine(estate, endpoint, machine);
+};
+
+const addFolders = (
+  path: string,
+  add: (kind: 'folder', name: string, more: Partial<PlaceRecord>) => PlaceRecord,
+  endpoint: EndpointRecord,
+): void => {
+  let parent: PlaceRecord | undefined;
+  for (const name of path.split('/')) {
+    const above = parent?.id;
+    parent =
+      endpoint.places.find((place) => place.kind === 'folder' && place.name === name && place.parent === above) ??
+      add('folder', name, above === undefined ? {} : { parent: above });
+  }
+};
+
+const firstPlace = (endpoint: EndpointRecord, kind: PlaceRecord['kind']): PlaceRecord | undefined =>
+  endpoint.places.find((place) => place.kind === kind && !place.isolated);
+
+const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): void => {
+  const machine = newMachine(estate, endpoint, seed.name, specFor(estate, endpoint, seed));
+  Object.assign(machine.labels, seed.labels);
+  machine.writesPerSecond = seed.writesPerSecond ?? machine.writesPerSecond;
+  machine.bootDelayMs = seed.bootDelayMs ?? machine.bootDelayMs;
+  machine.shutdownDelayMs = seed.shutdownDelayMs ?? machine.shutdownDelayMs;
+  machine.refusesShutdown = seed.refusesShutdown ?? false;
+  machine.autostart = seed.autostart ?? true;
+  if (seed.protectedElsewhere !== undefined) machine.protectedElsewhere = seed.protectedElsewhere;
+  if ((seed.workload ?? 'database') === 'database') {
+    const contents = seed.disks.map((disk) => disk.contentBytes ?? 0);
+    const disks = estate.guestDisks(machine).map((disk, index) => ({ ...disk, contentBytes: contents[index] ?? 0 }));
+    const hostname = seed.name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+    installGuest(disks, { identity: estate.random.uuid(), hostname, addresses: seed.addresses ?? [] }, estate.random);
+  }
+  if (seed.power !== 'off') {
+    const delay = machine.bootDelayMs;
+    machine.bootDelayMs = 0;
+    estate.powerOn(machine);
+    machine.bootDelayMs = delay;
+  }
+};
+
+/** An empty machine that is off; its disks are new layers. */
+export const newMachine = (estate: Estate, endpoint: EndpointRecord, name: string, spec: MachineSpec): MachineRecord => {
+  const host = firstPlace(endpoint, 'host')?.id;
+  const machine: MachineRecord = {
+    id: estate.newMachineId(endpoint) as MachineId,
+    endpoint: endpoint.name,
+    name,
+    spec,
+    labels: {},
+    ...(host === undefined ? {} : { host }),
+    power: 'off',
+    autostart: false,
+    writesPerSecond: 40,
+    paused: false,
+    bootDelayMs: 300,
+    shutdownDelayMs: 200,
+    refusesShutdown: false,
+    generation: 1,
+    tracked: false,
+    volumes: {},
+  };
+  for (const disk of spec.disks) machine.volumes[disk.id] = estate.createLayer(disk.sizeBytes, disk.storage!).name;
+  return estate.addMachine(machine);
+};
+
+const specFor = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): MachineSpec => {
+  const profile = PROFILES[endpoint.profile];
+  const storage = firstPlace(endpoint, 'storage')?.id;
+  const network = firstPlace(endpoint, 'network')?.id;
+  if (storage === undefined)
+    throw new DrError('CONFIG_INVALID', `endpoint ${endpoint.name} has no storage`, { context: { endpoint: endpoint.name } });
+  const disks = seed.disks.map(
+    (disk, index): DiskSpec => ({
+      id: estate.newDiskId(),
+      sizeBytes: disk.sizeBytes,
+      bus: profile.bus,
+      slot: `0:${index}`,
+      boot: index === 0,
+      logicalSectorBytes: 512,
+      physicalSectorBytes: 4096,
+      storage,
+    }),
+  );
+  const nics = Array.from({ length: seed.nics ?? 1 }, (): NicSpec => {
+    const mac = [0x02, 0, 0, 0, 0, 0]
+      .map((byte, index) => (index === 0 ? byte : estate.random.below(256)).toString(16).padStart(2, '0'))
+      .join(':');
+    return { id: estate.newNicId(), mac, model: profile.nicModel, ...(network === undefined ? {} : { network }) };
+  });
+  return {
+    firmware: seed.firmware ?? 'uefi',
+    cpuCount: seed.cpuCount ?? 2,
+    memoryBytes: seed.memoryBytes ?? 2 * GIB,
+    guest: { family: seed.family ?? 'linux' },
+    disks,
+    nics,
+  };
+};

@@ -1,0 +1,68 @@
+import type { Clock } from '../../core/ports/runtime.ts';
+import { type BackingStore, memoryStore } from './backing.ts';
+import { build } from './build.ts';
+import { type Connection, Dispatcher } from './dispatch.ts';
+import { Estate } from './estate.ts';
+import type { EstateArgs, EstateMethod, EstatePort, EstateResult, EstateSpec } from './port.ts';
+import type { ClockMode } from './timeline.ts';
+
+export interface InProcessOptions {
+  readonly spec: EstateSpec;
+  readonly seed?: number | string;
+  /** `jump` (the default) never takes real time; see ClockMode. */
+  readonly clock?: ClockMode;
+  readonly startMs?: number;
+  readonly msPerCall?: number;
+  readonly store?: BackingStore;
+}
+
+export interface InProcessEstate extends AsyncDisposable {
+  /** A new connection each time. */
+  open(): EstatePort;
+  /** A connection of its own for the control, which no fault cuts. */
+  readonly control: EstatePort;
+  /** The estate's clock, for an engine that shares its time. */
+  readonly clock: Clock;
+  readonly estate: Estate;
+}
+
+/** The lab without a process: cheap enough for a sweep to make thousands. */
+export const createEstate = (options: InProcessOptions): InProcessEstate => {
+  const estate = new Estate({ seed: options.seed, clock: options.clock, startMs: options.startMs, store: options.store ?? memoryStore() });
+  build(estate, options.spec);
+  return serveInProcess(new Dispatcher(estate, options.msPerCall ?? 1));
+};
+
+const serveInProcess = (dispatcher: Dispatcher): InProcessEstate => {
+  const { estate } = dispatcher;
+  estate.timeline.start();
+  const open = () => new InProcessPort(dispatcher);
+  return {
+    open,
+    control: open(),
+    clock: { now: () => estate.timeline.now(), sleep: (ms, signal) => estate.timeline.sleep(ms, signal) },
+    estate,
+    [Symbol.asyncDispose]: async () => {
+      estate.timeline.stop();
+      for (const { volume } of estate.layers.values()) volume.close();
+    },
+  };
+};
+
+class InProcessPort implements EstatePort {
+  readonly #dispatcher: Dispatcher;
+  readonly #connection: Connection;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+    this.#connection = dispatcher.connect();
+  }
+
+  call<M extends EstateMethod>(method: M, args: EstateArgs<M>, options: { readonly signal?: AbortSignal } = {}): Promise<EstateResult<M>> {
+    return this.#dispatcher.call(this.#connection, method, args, options.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#dispatcher.disconnect(this.#connection);
+  }
+}

@@ -1,0 +1,238 @@
+import { type DiskId, DrError, type Machine } from '../../../core/contract/index.ts';
+import { build } from '../build.ts';
+import { check } from '../checker.ts';
+import type { GuestDisk } from '../database.ts';
+import { bootFirst, type Estate, missing } from '../estate.ts';
+import type { Faults } from '../faults.ts';
+import { applyImage, exportImage, importImage } from '../images.ts';
+import type { EstateStatus, MachineStatus, StateRef, StateReport } from '../port.ts';
+import type { MachineRecord } from '../records.ts';
+import type { Volume } from '../volume.ts';
+import { baseOf } from './disk.ts';
+import { type Handlers, nothing } from './handlers.ts';
+import { switchOn } from './inventory.ts';
+import { addDisk, growDisk, removeDisk } from './target.ts';
+
+const FREEZE_POLL_MS = 5;
+
+/** What only a lab can do: look behind the guests' backs, and break things. */
+export const control = (faults: Faults, cutConnections: (endpoint?: string) => void): Handlers<'lab'> => ({
+  'lab.build': ({ estate }, args) => {
+    build(estate, args.spec);
+    return nothing;
+  },
+  'lab.status': ({ estate }) => status(estate),
+  'lab.machine': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    return { status: machineStatus(estate, machine), spec: machine.spec };
+  },
+  'lab.find': ({ estate }, args) => ({
+    machines: [...estate.machines.values()]
+      .filter((machine) => machine.name === args.name && (args.endpoint === undefined || machine.endpoint === args.endpoint))
+      .map((machine) => machineStatus(estate, machine)),
+  }),
+  'lab.inspect': ({ estate }, args) => inspect(estate, args.of),
+  'lab.truth': ({ estate }, args) => ({
+    truths: estate.truths.filter(
+      (truth) =>
+        (args.snapshot === undefined || truth.snapshot === args.snapshot) &&
+        (args.operationId === undefined || truth.operationId === args.operationId),
+    ),
+  }),
+
+  'lab.powerCut': ({ estate }, args) => {
+    const hit = (machine: MachineRecord) => {
+      if ('machine' in args) return machine.id === args.machine;
+      if ('endpoint' in args) return machine.endpoint === args.endpoint;
+      return estate.endpoint(machine.endpoint).site === args.site;
+    };
+    const machines = [...estate.machines.values()].filter(hit);
+    if (machines.length === 0 && 'machine' in args) missing('machine', args.machine);
+    for (const machine of machines) estate.powerOff(machine, true);
+    return nothing;
+  },
+  'lab.burnSite': ({ estate }, args) => {
+    const site = estate.sites.get(args.site) ?? missing('site', args.site);
+    site.burned = true;
+    for (const machine of machinesOf(estate, args.site)) estate.powerOff(machine, true);
+    estate.revision++;
+    return nothing;
+  },
+  'lab.restoreSite': ({ estate }, args) => {
+    const site = estate.sites.get(args.site) ?? missing('site', args.site);
+    site.burned = false;
+    estate.revision++;
+    if (args.autostart ?? true) for (const machine of machinesOf(estate, args.site)) if (machine.autostart) estate.powerOn(machine);
+    return nothing;
+  },
+  'lab.setLink': ({ estate }, args) => {
+    const site = estate.sites.get(args.site) ?? missing('site', args.site);
+    site.linkCut = !args.up;
+    estate.revision++;
+    return nothing;
+  },
+
+  'lab.cutConnections': (_, args) => {
+    cutConnections(args.endpoint);
+    return nothing;
+  },
+  'lab.resetTracker': ({ estate }, args) => {
+    estate.resetTrackers(estate.machine(args.machine), args.disk);
+    estate.revision++;
+    return nothing;
+  },
+  'lab.addDisk': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    const like = machine.spec.disks.at(-1) ?? missing('disk', args.machine);
+    const disk = estate.newDiskId();
+    addDisk(estate, machine, { ...like, id: disk, sizeBytes: args.sizeBytes, boot: false, slot: `0:${machine.spec.disks.length}` });
+    return { disk };
+  },
+  'lab.removeDisk': ({ estate }, args) => {
+    removeDisk(estate, estate.machine(args.machine), args.disk);
+    return nothing;
+  },
+  'lab.growDisk': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    if (args.sizeBytes < estate.live(machine, args.disk).sizeBytes) {
+      throw new DrError('STATE_CONFLICT', `disk ${args.disk} cannot shrink`, { context: { disk: args.disk } });
+    }
+    growDisk(estate, machine, args.disk, args.sizeBytes);
+    return nothing;
+  },
+  'lab.rename': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    machine.name = args.name;
+    estate.touch(machine);
+    return nothing;
+  },
+  'lab.write': async ({ estate, signal }, args) => {
+    while (estate.freezes.has(args.machine)) await estate.timeline.sleep(FREEZE_POLL_MS, signal);
+    estate.write(estate.machine(args.machine), args.disk, args.offset, args.data);
+    return nothing;
+  },
+  'lab.read': ({ estate }, args) => {
+    const data = new Uint8Array(args.length);
+    estate.live(estate.machine(args.machine), args.disk).read(args.offset, data);
+    return { data };
+  },
+  'lab.importDisk': (context, args) => importImage(context, context.estate.machine(args.machine), args.disk, args.path),
+  'lab.applyDisk': (context, args) => applyImage(context, context.estate.machine(args.machine), args.disk, args.path),
+  'lab.exportDisk': ({ estate }, args) => exportImage(volumesOf(estate, args.of).get(args.disk) ?? missing('disk', args.disk), args.path),
+
+  'lab.setWorkload': ({ estate }, args) => {
+    const chosen = args.machine === undefined ? [...estate.machines.values()] : [estate.machine(args.machine)];
+    for (const machine of chosen) {
+      machine.paused = args.paused ?? machine.paused;
+      machine.writesPerSecond = args.writesPerSecond ?? machine.writesPerSecond;
+    }
+    estate.revision++;
+    return nothing;
+  },
+  'lab.setGuest': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    machine.refusesShutdown = args.refusesShutdown ?? machine.refusesShutdown;
+    machine.bootDelayMs = args.bootDelayMs ?? machine.bootDelayMs;
+    machine.shutdownDelayMs = args.shutdownDelayMs ?? machine.shutdownDelayMs;
+    estate.touch(machine);
+    return nothing;
+  },
+  'lab.power': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    if (args.to === 'on') switchOn(estate, machine);
+    else estate.powerOff(machine);
+    return nothing;
+  },
+  'lab.advance': ({ estate }, args) => {
+    estate.timeline.advance(args.ms);
+    return { now: estate.now() };
+  },
+
+  'lab.addFault': (_, args) => ({ id: faults.add(args.rule) }),
+  'lab.clearFaults': (_, args) => {
+    faults.clear(args.id);
+    return nothing;
+  },
+  'lab.faults': () => ({ faults: faults.list() }),
+});
+
+const machinesOf = (estate: Estate, site: string): MachineRecord[] =>
+  [...estate.machines.values()].filter((machine) => estate.endpoint(machine.endpoint).site === site);
+
+const machineStatus = (estate: Estate, machine: MachineRecord): MachineStatus => {
+  const guest = estate.guests.get(machine.id);
+  return {
+    machine: machine.id,
+    endpoint: machine.endpoint,
+    site: estate.endpoint(machine.endpoint).site,
+    name: machine.name,
+    role: machine.fork === undefined ? (machine.replica ? 'replica' : 'machine') : 'fork',
+    power: machine.power,
+    guestUp: guest !== undefined,
+    frozen: estate.freezes.has(machine.id),
+    ...(machine.bootFailure === undefined ? {} : { bootFailure: machine.bootFailure }),
+    ...(guest?.identity === undefined ? {} : { identity: guest.identity }),
+    transactions: guest?.transactions ?? 0,
+    writes: guest?.writes ?? 0,
+    paused: machine.paused,
+    writesPerSecond: machine.writesPerSecond,
+    tracked: machine.tracked,
+  };
+};
+
+const status = (estate: Estate): EstateStatus => {
+  const machines = [...estate.machines.values()];
+  const leftovers: EstateStatus['leftovers'][number][] = [];
+  for (const { owner, info } of estate.snapshots.values()) leftovers.push({ owner, kind: 'snapshot', id: info.id });
+  for (const { owner, id, state } of estate.forks.values()) if (state !== 'promoted') leftovers.push({ owner, kind: 'fork', id });
+  for (const { id, replica } of machines) if (replica) leftovers.push({ owner: replica.owner, kind: 'replica', id });
+  for (const { places } of estate.endpoints.values()) {
+    for (const { id, isolated } of places) if (isolated) leftovers.push({ owner: isolated.owner, kind: 'testNetwork', id });
+  }
+  return {
+    now: estate.now(),
+    sites: [...estate.sites.values()],
+    endpoints: [...estate.endpoints.values()].map(({ name, site, profile }) => ({
+      name,
+      site,
+      profile,
+      machines: machines.filter((machine) => machine.endpoint === name).length,
+    })),
+    machines: machines.map((machine) => machineStatus(estate, machine)),
+    violations: estate.violations,
+    leftovers,
+  };
+};
+
+/** The layers of a state by disk, the boot disk first. */
+const volumesOf = (estate: Estate, of: StateRef): Map<DiskId, Volume> => {
+  if ('snapshot' in of) {
+    const record = estate.snapshots.get(of.snapshot) ?? missing('snapshot', of.snapshot);
+    const machine = of.machine ?? record.info.machines[0]!;
+    const boots = bootFirst(record.info.specs[machine] ?? missing('machine', machine));
+    return new Map(boots.map((disk) => [disk.id, estate.layer(record.volumes[disk.id] ?? missing('disk', disk.id)).volume]));
+  }
+  if ('replica' in of) {
+    const machine = estate.machine(of.replica);
+    const fork = machine.fork === undefined ? undefined : estate.forks.get(machine.fork);
+    return new Map(bootFirst(fork?.before?.spec ?? machine.spec).map((disk) => [disk.id, baseOf(estate, machine, disk.id).volume]));
+  }
+  const id: Machine['id'] = 'fork' in of ? (estate.forks.get(of.fork) ?? missing('fork', of.fork)).machine : of.machine;
+  const machine = estate.machine(id);
+  return new Map(bootFirst(machine.spec).map((disk) => [disk.id, estate.live(machine, disk.id)]));
+};
+
+const inspect = (estate: Estate, of: StateRef): StateReport => {
+  const volumes = volumesOf(estate, of);
+  const disks = [...volumes.values()].map(
+    (volume): GuestDisk => ({ sizeBytes: volume.sizeBytes, read: (offset, into) => volume.read(offset, into), write: refuseWrite }),
+  );
+  return {
+    verdict: check(disks),
+    digests: [...volumes].map(([disk, volume]) => ({ disk, sizeBytes: volume.sizeBytes, digest: volume.digest() })),
+  };
+};
+
+const refuseWrite = (): never => {
+  throw new Error('a state that is inspected is never written');
+};

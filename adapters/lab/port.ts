@@ -1,0 +1,467 @@
+// Two implementations: in process (in-process.ts: sweeps, model tests, conformance) and over a Unix socket (client.ts: the lab as a process of its own).
+import type {
+  Baseline,
+  Capabilities,
+  DiskId,
+  Epoch,
+  ErrorCode,
+  Extent,
+  Finding,
+  ForkId,
+  Machine,
+  MachineId,
+  MachineSpec,
+  NicId,
+  Place,
+  PlaceId,
+  SnapshotId,
+} from '../../core/contract/index.ts';
+
+/**
+ * The simulated estate. Methods are data: a name and one object of arguments, all JSON but for an optional field `data` on either side,
+ * which travels as a binary tail. One port is one connection: after a cut every call on it rejects with CONNECTION_LOST, and a new port must be opened.
+ */
+export interface EstatePort extends AsyncDisposable {
+  /** Rejects with a DrError, or with the signal's reason once that aborts; what was begun may then still take effect. */
+  call<M extends EstateMethod>(method: M, args: EstateArgs<M>, options?: { readonly signal?: AbortSignal }): Promise<EstateResult<M>>;
+}
+
+export type OpenEstate = (address: string) => Promise<EstatePort>;
+
+export type EstateMethod = keyof EstateMethods;
+export type EstateArgs<M extends EstateMethod> = EstateMethods[M][0];
+export type EstateResult<M extends EstateMethod> = EstateMethods[M][1];
+
+export type ProfileName = 'vmware' | 'hyperv' | 'physical' | 'kvm';
+
+/** Every vendor-like call names its endpoint, and the installation on whose behalf it is made. */
+interface At {
+  readonly endpoint: string;
+  readonly owner: string;
+}
+interface AtMachine extends At {
+  readonly machine: MachineId;
+}
+interface Fenced {
+  readonly fence?: Epoch | undefined;
+}
+interface Page {
+  /** From the `next` of the page before; absent for the first page. */
+  readonly cursor?: string | undefined;
+  readonly limit?: number | undefined;
+}
+interface Nothing {
+  readonly data?: never;
+}
+
+export interface EndpointInfo {
+  readonly profile: ProfileName;
+  readonly version: string;
+  readonly capabilities: Capabilities;
+  readonly findings: readonly Finding[];
+}
+
+/** The disk that a read or write goes to. `freeze` binds a read of a running machine to the freeze under which it is consistent. */
+export type DiskRef =
+  | { readonly snapshot: SnapshotId; readonly disk: DiskId }
+  | { readonly replica: MachineId; readonly disk: DiskId }
+  | { readonly fork: ForkId; readonly disk: DiskId }
+  | { readonly machine: MachineId; readonly disk: DiskId; readonly freeze?: string | undefined };
+
+export interface DiskInfo {
+  readonly sizeBytes: number;
+  readonly alignmentBytes: number;
+  readonly maxRequestBytes: number;
+  readonly maxInFlight: number;
+}
+
+export interface SnapshotInfo {
+  readonly id: SnapshotId;
+  readonly operationId: string;
+  readonly takenAt: string;
+  readonly machines: readonly MachineId[];
+  readonly atomicity: 'instant' | 'frozen' | { readonly skewedMs: number };
+  readonly consistency: 'crash' | 'application';
+  readonly fellBackBecause?: string;
+  /** Free text of whoever made it; survives the session. */
+  readonly notes: string;
+  readonly disks: readonly {
+    readonly disk: DiskId;
+    readonly machine: MachineId;
+    readonly sizeBytes: number;
+    readonly baseline?: Baseline;
+  }[];
+  readonly specs: Readonly<Record<string, MachineSpec>>;
+}
+
+export interface PassInfo {
+  readonly spec: MachineSpec;
+  /** `changedBytes` is what a pass over the disk has to read. */
+  readonly disks: readonly {
+    readonly disk: DiskId;
+    readonly sizeBytes: number;
+    readonly baseline: Baseline;
+    readonly changedBytes: number;
+  }[];
+}
+
+/** `disks` and `nics`: ids of the request to ids of what was made. */
+export interface PlacedInfo {
+  readonly machine: Machine;
+  readonly disks: Readonly<Record<string, DiskId>>;
+  readonly nics: Readonly<Record<string, NicId>>;
+  readonly findings: readonly Finding[];
+}
+
+export interface ForkInfo extends PlacedInfo {
+  readonly id: ForkId;
+  readonly replica: MachineId;
+  readonly purpose: 'test' | 'failover';
+  readonly operationId: string;
+}
+
+type NicPlaces = Readonly<Record<string, PlaceId | 'disconnected'>>;
+
+export interface ReplicaArgs extends At, Fenced {
+  readonly operationId: string;
+  readonly spec: MachineSpec;
+  readonly name: string;
+  readonly storage?: PlaceId | undefined;
+  readonly folder?: PlaceId | undefined;
+  readonly host?: PlaceId | undefined;
+  readonly nics: NicPlaces;
+}
+
+export interface ForkArgs extends At, Fenced {
+  readonly operationId: string;
+  readonly replica: MachineId;
+  readonly mode: 'overlay' | 'clone';
+  readonly purpose: 'test' | 'failover';
+  readonly name: string;
+  readonly spec: MachineSpec;
+  readonly newGenerationId: boolean;
+  readonly nics: NicPlaces;
+}
+
+export interface SnapshotArgs extends At {
+  readonly operationId: string;
+  readonly machines: readonly MachineId[];
+  readonly consistency: 'crash' | 'application';
+  readonly orElse: 'crash' | 'refuse';
+  readonly notes: string;
+  /** Needed by endpoints whose tracker must know the old baseline at snapshot time, ignored by the others. */
+  readonly since?: Readonly<Record<string, Baseline>> | undefined;
+}
+
+interface ExtentsArgs extends At, Page {
+  readonly disk: DiskId;
+  readonly from: number;
+}
+interface ExtentPage {
+  readonly extents: readonly Extent[];
+  /** Where the next page begins; absent: complete. */
+  readonly next?: number;
+}
+
+// ---- control of the lab itself ------------------------------------------------------------------------------------------
+
+/** A state of disks that the lab can judge. `replica` is the base under a fork, `machine` what the machine itself sees. */
+export type StateRef =
+  | { readonly machine: MachineId }
+  | { readonly replica: MachineId }
+  | { readonly fork: ForkId }
+  | { readonly snapshot: SnapshotId; readonly machine?: MachineId };
+
+export interface DiskDigest {
+  readonly disk: DiskId;
+  readonly sizeBytes: number;
+  /** SHA-256 over the offsets and contents of the blocks that are not zero: allocation does not show. */
+  readonly digest: string;
+}
+
+export interface Verdict {
+  /** `guest`: our mini database; `foreign`: other content; `empty`: nothing but zeros. */
+  readonly kind: 'guest' | 'foreign' | 'empty';
+  readonly consistent: boolean;
+  /** What no crash could have left; each begins with the rule that is broken (R1-R4). */
+  readonly problems: readonly string[];
+  readonly identity?: string;
+  /** The newest transaction in the log, and when it was written. */
+  readonly sequence?: number;
+  readonly writtenAt?: string;
+}
+
+export interface StateReport {
+  readonly verdict: Verdict;
+  readonly digests: readonly DiskDigest[];
+}
+
+/** What the guest had truly written at the instant of a snapshot or of a final pass. */
+export interface Truth {
+  readonly operationId: string;
+  readonly snapshot?: SnapshotId;
+  readonly takenAt: string;
+  readonly machine: MachineId;
+  readonly digests: readonly DiskDigest[];
+  readonly sequence?: number;
+}
+
+export interface Violation {
+  readonly kind: 'twoLive';
+  readonly at: string;
+  readonly identity: string;
+  readonly machines: readonly { readonly machine: MachineId; readonly endpoint: string; readonly name: string }[];
+}
+
+export interface MachineStatus {
+  readonly machine: MachineId;
+  readonly endpoint: string;
+  readonly site: string;
+  readonly name: string;
+  readonly role: 'machine' | 'replica' | 'fork';
+  readonly power: 'on' | 'off';
+  readonly guestUp: boolean;
+  readonly frozen: boolean;
+  readonly bootFailure?: string;
+  readonly identity?: string;
+  readonly transactions: number;
+  readonly writes: number;
+  readonly paused: boolean;
+  readonly writesPerSecond: number;
+  readonly tracked: boolean;
+}
+
+export interface EstateStatus {
+  readonly now: string;
+  readonly sites: readonly { readonly name: string; readonly burned: boolean; readonly linkCut: boolean }[];
+  readonly endpoints: readonly { readonly name: string; readonly site: string; readonly profile: ProfileName; readonly machines: number }[];
+  readonly machines: readonly MachineStatus[];
+  readonly violations: readonly Violation[];
+  /** What installations have made and not removed yet. */
+  readonly leftovers: readonly {
+    readonly owner: string;
+    readonly kind: 'snapshot' | 'fork' | 'replica' | 'testNetwork';
+    readonly id: string;
+  }[];
+}
+
+export const LIES = ['skipDirtyRange', 'halfData', 'resetBaseline', 'tornSnapshot', 'noFlush', 'liveCopy'] as const;
+/**
+ * Negative controls, each for the method where it makes sense. `skipDirtyRange`: changedExtents leaves a range out. `halfData`: the second half of a read is zero.
+ * `resetBaseline`: a tracker that was reset answers as if nothing had happened. `tornSnapshot`: disks at different times.
+ * `noFlush`: a flush does nothing. `liveCopy`: the snapshot shows the live disk.
+ */
+export type Lie = (typeof LIES)[number];
+
+export type FaultAct =
+  | { readonly error: ErrorCode; readonly message?: string }
+  | { readonly delayMs: number }
+  /** The connection drops; with `after` the call has taken effect. */
+  | { readonly cut: 'before' | 'after' }
+  /** The endpoint's hosts lose power: machines off, trackers as on a power cut, writes that were not flushed lost in part. */
+  | { readonly crash: 'before' | 'after' }
+  | { readonly lie: Lie };
+
+export interface FaultRule {
+  readonly id?: string;
+  /** A method name, or a prefix ending in `*`. Methods of the control are never matched. */
+  readonly method: string;
+  readonly endpoint?: string;
+  readonly machine?: string;
+  /** Acts on the n-th match (from 1), once. */
+  readonly nth?: number;
+  /** Acts on each match with this probability, by the estate's seed. */
+  readonly probability?: number;
+  /** Ends after so many acts; `nth` means 1. */
+  readonly times?: number;
+  readonly act: FaultAct;
+}
+
+export interface EstateSpec {
+  readonly sites: readonly SiteSpec[];
+}
+export interface SiteSpec {
+  readonly name: string;
+  readonly endpoints: readonly EndpointSpec[];
+}
+export interface EndpointSpec {
+  readonly name: string;
+  readonly profile: ProfileName;
+  readonly username?: string;
+  readonly password?: string;
+  readonly networks: readonly string[];
+  readonly storage: readonly { readonly name: string; readonly capacityBytes: number }[];
+  readonly hosts?: readonly string[];
+  readonly pools?: readonly string[];
+  /** Path-like: 'dc-1/vm/prod' makes the folders on the way. */
+  readonly folders?: readonly string[];
+  readonly machines?: readonly MachineSeed[];
+}
+export interface MachineSeed {
+  readonly name: string;
+  readonly family?: 'windows' | 'linux' | 'other';
+  readonly firmware?: 'bios' | 'uefi';
+  readonly cpuCount?: number;
+  readonly memoryBytes?: number;
+  /** The first is the boot disk. `contentBytes`: seeded content beside the database. With two disks the log is on the first, the pages on the second. */
+  readonly disks: readonly { readonly sizeBytes: number; readonly contentBytes?: number }[];
+  readonly nics?: number;
+  readonly addresses?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly power?: 'on' | 'off';
+  readonly autostart?: boolean;
+  readonly writesPerSecond?: number;
+  readonly bootDelayMs?: number;
+  readonly shutdownDelayMs?: number;
+  readonly refusesShutdown?: boolean;
+  /** `none`: an empty disk, nothing boots. */
+  readonly workload?: 'database' | 'none';
+  readonly protectedElsewhere?: string;
+}
+
+// ---- the table ------------------------------------------------------------------------------------------------------------
+
+/** Arguments and result of each method. */
+export interface EstateMethods {
+  'session.open': [At & { readonly username?: string | undefined; readonly password?: string | undefined }, EndpointInfo];
+
+  'inventory.machines': [
+    At & Page & { readonly labels?: Readonly<Record<string, string>> | undefined },
+    { readonly machines: readonly Machine[]; readonly next?: string },
+  ];
+  'inventory.machine': [AtMachine, { readonly machine: Machine }];
+  'inventory.places': [At & Page & { readonly kind: Place['kind'] }, { readonly places: readonly Place[]; readonly next?: string }];
+  'inventory.assess': [AtMachine & { readonly as: 'source' | 'target' }, { readonly findings: readonly Finding[] }];
+  /** Answers when something has changed after the cursor, else after `waitMs` with the same cursor. */
+  'inventory.changes': [
+    At & { readonly cursor?: string | undefined; readonly waitMs: number },
+    { readonly cursor: string; readonly changed: readonly MachineId[]; readonly gone: readonly MachineId[] },
+  ];
+
+  /** `shutdown` answers when the machine is off, or with SHUTDOWN_REFUSED after `timeoutMs`. */
+  'power.set': [AtMachine & Fenced & { readonly to: 'on' | 'off' | 'shutdown'; readonly timeoutMs: number }, Nothing];
+
+  'source.enableTracking': [AtMachine, { readonly findings: readonly Finding[] }];
+  'source.disableTracking': [AtMachine, Nothing];
+  'source.createSnapshot': [SnapshotArgs, { readonly snapshot: SnapshotInfo }];
+  'source.listSnapshots': [At & Page, { readonly snapshots: readonly SnapshotInfo[]; readonly next?: string }];
+  'source.releaseSnapshot': [At & { readonly snapshot: SnapshotId; readonly outcome: 'sealed' | 'abandoned' }, Nothing];
+  /** `since` where the tracker takes it at query time; the others answer for what was given at snapshot time. */
+  'source.changedExtents': [ExtentsArgs & { readonly snapshot: SnapshotId; readonly since?: Baseline | undefined }, ExtentPage];
+  'source.allocatedExtents': [ExtentsArgs & { readonly snapshot: SnapshotId }, ExtentPage];
+  'source.keepBaselines': [AtMachine & { readonly keep: Readonly<Record<string, readonly Baseline[]>> }, Nothing];
+
+  /** Stops the guest's writes. It thaws by itself after `maxFreezeMs`, which voids everything read under `freeze`. */
+  'stream.freeze': [
+    AtMachine & { readonly operationId: string; readonly consistency: 'crash' | 'application'; readonly maxFreezeMs: number },
+    { readonly freeze: string },
+  ];
+  /** TIMED_OUT when the freeze has ended before. `hold` stays frozen until power off or on. */
+  'stream.endFreeze': [AtMachine & { readonly freeze: string; readonly outcome: 'thaw' | 'hold' }, Nothing];
+  /** Sets a mark in the tracker. Without `since` the pass is over all that is allocated. */
+  'stream.beginPass': [AtMachine & { readonly since?: Readonly<Record<string, Baseline>> | undefined }, PassInfo];
+  'stream.passExtents': [
+    ExtentsArgs & {
+      readonly machine: MachineId;
+      readonly since?: Baseline | undefined;
+      readonly upTo: Baseline;
+      readonly freeze?: string | undefined;
+    },
+    ExtentPage,
+  ];
+
+  'target.createReplica': [ReplicaArgs, PlacedInfo];
+  'target.adoptReplica': [AtMachine & Fenced & { readonly spec: MachineSpec }, PlacedInfo];
+  'target.reshapeReplica': [AtMachine & Fenced & { readonly spec: MachineSpec }, PlacedInfo];
+  'target.deleteReplicaDisk': [AtMachine & Fenced & { readonly disk: DiskId }, Nothing];
+  'target.deleteReplica': [AtMachine & Fenced, Nothing];
+
+  'forks.create': [ForkArgs, ForkInfo];
+  'forks.promote': [At & Fenced & { readonly fork: ForkId }, { readonly machine: Machine }];
+  'forks.discard': [At & Fenced & { readonly fork: ForkId }, Nothing];
+  'forks.list': [At & Page, { readonly forks: readonly ForkInfo[]; readonly next?: string }];
+
+  'disk.open': [At & Fenced & { readonly of: DiskRef; readonly forWriting: boolean }, DiskInfo];
+  'disk.read': [At & { readonly of: DiskRef; readonly offset: number; readonly length: number }, { readonly data: Uint8Array }];
+  'disk.write': [At & Fenced & { readonly of: DiskRef; readonly offset: number; readonly data: Uint8Array }, Nothing];
+  'disk.writeZeroes': [At & Fenced & { readonly of: DiskRef; readonly offset: number; readonly length: number }, Nothing];
+  'disk.flush': [At & Fenced & { readonly of: DiskRef }, Nothing];
+  /** `data`: 32 bytes of SHA-256 for each block from `offset` on. */
+  'disk.digests': [
+    At & { readonly of: DiskRef; readonly blockBytes: number; readonly offset: number; readonly count: number },
+    { readonly data: Uint8Array },
+  ];
+
+  'network.connectNic': [AtMachine & Fenced & { readonly nic: NicId; readonly to: PlaceId | 'disconnected' }, Nothing];
+  'network.createTest': [At & { readonly operationId: string; readonly like: PlaceId }, { readonly place: Place }];
+  'network.deleteTest': [At & { readonly place: PlaceId }, Nothing];
+  'network.setAddresses': [
+    AtMachine & Fenced & { readonly addresses: Readonly<Record<string, readonly string[]>> },
+    { readonly findings: readonly Finding[] },
+  ];
+
+  'fence.read': [AtMachine, { readonly epoch?: Epoch }];
+  'fence.advance': [AtMachine & { readonly expected?: Epoch | undefined; readonly next: Epoch }, Nothing];
+  'fence.isolate': [AtMachine & Fenced, Nothing];
+
+  'lab.build': [{ readonly spec: EstateSpec }, Nothing];
+  'lab.status': [Nothing, EstateStatus];
+  'lab.machine': [{ readonly machine: MachineId }, { readonly status: MachineStatus; readonly spec: MachineSpec }];
+  /** Finds machines by name at an endpoint, or in the whole estate. */
+  'lab.find': [{ readonly name: string; readonly endpoint?: string | undefined }, { readonly machines: readonly MachineStatus[] }];
+  'lab.inspect': [{ readonly of: StateRef }, StateReport];
+  'lab.truth': [
+    { readonly snapshot?: SnapshotId | undefined; readonly operationId?: string | undefined },
+    { readonly truths: readonly Truth[] },
+  ];
+  'lab.powerCut': [{ readonly machine: MachineId } | { readonly endpoint: string } | { readonly site: string }, Nothing];
+  'lab.burnSite': [{ readonly site: string }, Nothing];
+  'lab.restoreSite': [{ readonly site: string; readonly autostart?: boolean }, Nothing];
+  'lab.setLink': [{ readonly site: string; readonly up: boolean }, Nothing];
+  /** Drops every connection that has opened a session, or has one at this endpoint. */
+  'lab.cutConnections': [{ readonly endpoint?: string | undefined }, Nothing];
+  'lab.resetTracker': [{ readonly machine: MachineId; readonly disk?: DiskId | undefined }, Nothing];
+  'lab.addDisk': [{ readonly machine: MachineId; readonly sizeBytes: number }, { readonly disk: DiskId }];
+  'lab.removeDisk': [{ readonly machine: MachineId; readonly disk: DiskId }, Nothing];
+  'lab.growDisk': [{ readonly machine: MachineId; readonly disk: DiskId; readonly sizeBytes: number }, Nothing];
+  'lab.rename': [{ readonly machine: MachineId; readonly name: string }, Nothing];
+  /** Writes as the guest would: seen by tracker and snapshots, and waits while the machine is frozen. */
+  'lab.write': [{ readonly machine: MachineId; readonly disk: DiskId; readonly offset: number; readonly data: Uint8Array }, Nothing];
+  'lab.read': [
+    { readonly machine: MachineId; readonly disk: DiskId; readonly offset: number; readonly length: number },
+    { readonly data: Uint8Array },
+  ];
+  'lab.importDisk': [
+    { readonly machine: MachineId; readonly disk: DiskId; readonly path: string },
+    { readonly copiedBytes: number; readonly method: 'extents' | 'scan' },
+  ];
+  'lab.applyDisk': [
+    { readonly machine: MachineId; readonly disk: DiskId; readonly path: string },
+    { readonly changedBytes: number; readonly method: 'extents' | 'scan' },
+  ];
+  'lab.exportDisk': [{ readonly of: StateRef; readonly disk: DiskId; readonly path: string }, { readonly writtenBytes: number }];
+  'lab.setWorkload': [
+    { readonly machine?: MachineId | undefined; readonly paused?: boolean | undefined; readonly writesPerSecond?: number | undefined },
+    Nothing,
+  ];
+  /** `refusesShutdown` and the delays, as a test wants them. */
+  'lab.setGuest': [
+    {
+      readonly machine: MachineId;
+      readonly refusesShutdown?: boolean | undefined;
+      readonly bootDelayMs?: number | undefined;
+      readonly shutdownDelayMs?: number | undefined;
+    },
+    Nothing,
+  ];
+  /** Powers a machine by hand, as somebody at the console would: no fence is asked. */
+  'lab.power': [{ readonly machine: MachineId; readonly to: 'on' | 'off' }, Nothing];
+  /** Manual clock only. */
+  'lab.advance': [{ readonly ms: number }, { readonly now: string }];
+  'lab.addFault': [{ readonly rule: FaultRule }, { readonly id: string }];
+  'lab.clearFaults': [{ readonly id?: string | undefined }, Nothing];
+  'lab.faults': [
+    Nothing,
+    { readonly faults: readonly (FaultRule & { readonly id: string; readonly matched: number; readonly acted: number })[] },
+  ];
+}
