@@ -46,7 +46,7 @@ export const settlePoint = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, 
     async ({ signal }) => {
       const item = await itemNow(core, id);
       const journal = await core.journals.journal(item.state.direction.to, id);
-      if (journal.pending().some((point) => point.point === chosen.point)) await applySealed(core, id, signal, chosen.point);
+      if (journal.pending().some((point) => point.point === chosen.point)) await applySealed(core, id, signal, 'verb', chosen.point);
       return null;
     },
     { interruptible: true },

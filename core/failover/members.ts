@@ -54,7 +54,7 @@ export const factsOf = async (db: Db, item: Item): Promise<Facts> => {
 
 export interface Change {
   readonly change: (item: Item) => Item;
-  readonly event?: Pick<EventInput, 'kind' | 'message'> & { readonly level?: EventInput['level']; readonly data?: EventInput['data'] };
+  readonly event?: Pick<EventInput, 'kind' | 'message'> & Partial<Pick<EventInput, 'level' | 'data'>>;
 }
 
 /** Commit of a step: the item's next state and the event that tells it, in the step's own transaction. */

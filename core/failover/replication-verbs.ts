@@ -53,7 +53,7 @@ const cycles = async (
     await flow.step(
       `apply ${id}`,
       async ({ signal }) => {
-        const applied = await applySealed(core, id, signal);
+        const applied = await applySealed(core, id, signal, 'replication');
         const group = await getGroup(core.store.db, (await itemNow(core, id)).groupId);
         await pruneHistory(core, id, await getPolicy(core.store.db, group.policy), signal);
         return applied;
@@ -137,7 +137,7 @@ const verifyOne = async (core: Core, flow: Flow, id: ItemId): Promise<VerifyResu
       hint: 'run sync resync: it compares everything and repairs what differs',
     });
   }
-  await flow.step(`apply before ${id}`, async ({ signal }) => applySealed(core, id, signal), { interruptible: true });
+  await flow.step(`apply before ${id}`, async ({ signal }) => applySealed(core, id, signal, 'replication'), { interruptible: true });
   return flow.step(
     `compare ${id}`,
     async ({ operationId, signal }) => {
@@ -160,7 +160,7 @@ const verifyOne = async (core: Core, flow: Flow, id: ItemId): Promise<VerifyResu
       if (failure) throw failure;
       const point = report.points.get(id);
       const suspect = found.mismatches > 0 ? await markSuspect(core, id, point?.seq ?? 0) : [];
-      await applySealed(core, id, signal);
+      await applySealed(core, id, signal, 'replication');
       return { point: point?.point ?? '', ...found, suspect };
     },
     {

@@ -34,7 +34,7 @@ export const reprotectOne = async (core: Core, flow: Flow, id: ItemId): Promise<
   const ranges = await knownDifferences(core, flow, id);
   await adopt(core, flow, id);
   await reverseCycle(core, flow, id, ranges);
-  await flow.step(`reverse apply ${id}`, async ({ signal }) => applySealed(core, id, signal));
+  await flow.step(`reverse apply ${id}`, async ({ signal }) => applySealed(core, id, signal, 'verb'));
   await finish(core, flow, id);
   return null;
 };

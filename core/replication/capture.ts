@@ -119,10 +119,7 @@ const captureWhole = async (
   } else {
     await move(wanted, onlyReplica, sink);
   }
-  if (direct) {
-    await replica.flush();
-    await writer.checkpoint();
-  }
+  if (direct) await writer.checkpoint(disk.key, () => replica.flush());
   return readBytes;
 };
 
@@ -165,44 +162,26 @@ const redoSink = (writer: CycleWriter, key: DiskKey): Sink => ({
   zero: (offset, length) => writer.zero(key, offset, length),
 });
 
-/**
- * J1: only a first copy writes here. A record may become durable only after its data: while a checkpoint flushes, no write is under way.
- * Disks of one machine are captured one after the other, so the flush of this disk covers every record that is not durable yet.
- */
+/** J1: only a first copy writes here. What it wrote becomes a record that a resumed copy may rely on after the replica's own flush. */
 const directSink = (context: CaptureContext, key: DiskKey, replica: DiskIo): Sink => {
   let sinceCheckpoint = 0;
-  let under: Promise<unknown>[] = [];
-  let checkpoint: Promise<void> | undefined;
-
-  const guarded = async (bytes: number, write: () => Promise<void>): Promise<void> => {
-    while (checkpoint) await checkpoint;
-    const writing = write();
-    under.push(writing);
-    await writing;
+  const note = async (bytes: number) => {
     sinceCheckpoint += bytes;
-    if (sinceCheckpoint < CHECKPOINT_BYTES || checkpoint) return;
+    if (sinceCheckpoint < CHECKPOINT_BYTES) return;
     sinceCheckpoint = 0;
-    checkpoint = Promise.all(under)
-      .then(() => replica.flush())
-      .then(() => context.writer.checkpoint())
-      .finally(() => {
-        under = [];
-        checkpoint = undefined;
-      });
-    await checkpoint;
+    await context.writer.checkpoint(key, () => replica.flush());
   };
-
   return {
-    data: (offset, data) =>
-      guarded(data.length, async () => {
-        await replica.write(offset, data);
-        await context.writer.direct(key, offset, data);
-      }),
-    zero: (offset, length) =>
-      guarded(length, async () => {
-        await replica.writeZeroes(offset, length);
-        await context.writer.direct(key, offset, length);
-      }),
+    data: async (offset, data) => {
+      await replica.write(offset, data);
+      await context.writer.direct(key, offset, data);
+      await note(data.length);
+    },
+    zero: async (offset, length) => {
+      await replica.writeZeroes(offset, length);
+      await context.writer.direct(key, offset, length);
+      await note(length);
+    },
   };
 };
 

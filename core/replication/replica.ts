@@ -98,19 +98,29 @@ export const toPointRecord = (item: Item, point: Point): PointRecord => ({
   },
 });
 
-/** The replica's disks are somebody's: nothing is applied under a running fork (J1, V10). */
-export const applyIsHeld = (item: Item): boolean =>
-  item.fork !== undefined ||
-  (item.testFork !== undefined && item.testFork.mode === 'overlay') ||
-  ['CommitPending', 'Committing', 'FailedOver'].includes(item.state.protection);
+/** Who asks: replication by itself, or a verb that prepares a fork. */
+export type Applier = 'replication' | 'verb';
+
+/**
+ * The replica's disks are somebody's: nothing is applied under a fork (J1, V10). Replication by itself keeps off from the moment that a verb
+ * begins, since the fork exists at the target before the item knows it.
+ */
+export const applyIsHeld = (item: Item, by: Applier): boolean => {
+  if (item.fork !== undefined || (item.testFork !== undefined && item.testFork.mode === 'overlay')) return true;
+  if (item.state.protection === 'FailedOver' || item.state.protection === 'Committing') return true;
+  return (
+    by === 'replication' &&
+    (item.state.test === 'Starting' || !['Protected', 'InitialReplication', 'Reprotecting'].includes(item.state.protection))
+  );
+};
 
 const applyLock = (item: Pick<Item, 'id'>) => `apply ${item.id}`;
 
 /** Brings the replica forward to a sealed point (default: the newest). Returns how many points were applied. */
-export const applySealed = (core: Core, itemId: Item['id'], signal: AbortSignal, upTo?: string): Promise<number> =>
+export const applySealed = (core: Core, itemId: Item['id'], signal: AbortSignal, by: Applier, upTo?: string): Promise<number> =>
   core.locks.with(applyLock({ id: itemId }), signal, async () => {
     const item = await getItem(core.store.db, itemId);
-    if (applyIsHeld(item)) return 0;
+    if (applyIsHeld(item, by)) return 0;
     const journal = await core.journals.journal(item.state.direction.to, item.id);
     if (journal.pending().length === 0) {
       await noteApplied(core, item, journal, 0);
@@ -165,7 +175,7 @@ const noteApplied = async (core: Core, item: Item, journal: Journal, tookMs: num
 export const pruneHistory = (core: Core, itemId: Item['id'], policy: ReplicationPolicy, signal: AbortSignal): Promise<readonly string[]> =>
   core.locks.with(applyLock({ id: itemId }), signal, async () => {
     const item = await getItem(core.store.db, itemId);
-    if (applyIsHeld(item) || item.testFork) return [];
+    if (applyIsHeld(item, 'replication') || item.testFork) return [];
     const journal = await core.journals.journal(item.state.direction.to, item.id);
     const marks = await core.journals.marks(item.state.direction.to);
     const applied = journal.points.filter((point) => point.state === 'applied');

@@ -161,15 +161,6 @@ export const findCycle = async (db: Db, id: string): Promise<CycleRecord | undef
   return row && toCycle(row);
 };
 
-export const lastCycleStarts = async (db: Db): Promise<ReadonlyMap<string, string>> => {
-  const rows = await db
-    .selectFrom('cycle')
-    .select((is) => ['groupId', is.fn.max<string>('startedAt').as('at')])
-    .groupBy('groupId')
-    .execute();
-  return new Map(rows.map((row) => [row.groupId, row.at]));
-};
-
 export const putCycle = async (tx: Db, cycle: CycleRecord): Promise<void> => {
   const values = { ...cycle, endedAt: cycle.endedAt ?? null, doc: JSON.stringify(cycle.doc) };
   await tx

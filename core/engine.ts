@@ -1,0 +1,203 @@
+// The engine of one home: operations and queries, typed and checked. What CLI, API and tests call.
+import { DrError, isDrError } from './contract/index.ts';
+import type { Caller, Operation, Workbench } from './engine/operation.ts';
+import { recoverOperations } from './engine/operations-recover.ts';
+import { setupOperations } from './engine/operations-setup.ts';
+import { watchOperations } from './engine/operations-watch.ts';
+import { SiteConfigs } from './engine/site-config.ts';
+import { createCancel, createChangePoint, createCommit } from './failover/after.ts';
+import { createFailback, createRelease, createUnprotect } from './failover/ends.ts';
+import { createFailover } from './failover/failover.ts';
+import { createProtect } from './failover/protect.ts';
+import { createResync, createSyncNow, createVerify } from './failover/replication-verbs.ts';
+import { createReprotect } from './failover/reprotect.ts';
+import { createResolve, inspectStaleSources } from './failover/resolve.ts';
+import { createCleanup, createTest } from './failover/test-failover.ts';
+import type { JobRecord, Jobs } from './flow/flow.ts';
+import { createStepJournal } from './flow/step-journal.ts';
+import { createHost } from './host/host.ts';
+import type { Registry } from './host/registry.ts';
+import type { ResolveSecret } from './host/secrets.ts';
+import type { Files } from './ports/files.ts';
+import type { Runtime } from './ports/runtime.ts';
+import type { Core } from './replication/core.ts';
+import { Locks } from './replication/locks.ts';
+import { Planner } from './replication/planner.ts';
+import { reconcileCycles, reconcilePoints, sweepOrphans } from './replication/reconcile.ts';
+import { createSiteJournals } from './replication/site-journals.ts';
+import type { Store } from './state/database.ts';
+import { getMeta, putMeta } from './state/records.ts';
+
+export interface EngineOptions {
+  readonly home: string;
+  readonly runtime: Runtime;
+  readonly files: Files;
+  readonly store: Store;
+  readonly registry: Registry;
+  readonly resolveSecret: ResolveSecret;
+  readonly scratchDir: string;
+}
+
+/** Everything that can be asked of an engine, by name. */
+export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
+  [...setupOperations, ...recoverOperations, ...watchOperations].map((operation) => [operation.name, operation as unknown as Operation]),
+);
+
+const RESUME_WITHIN_MS = 12 * 3_600_000;
+
+export interface StartReport {
+  readonly resumed: readonly string[];
+  readonly readOnlyBecause?: string;
+}
+
+export class Engine implements AsyncDisposable {
+  readonly core: Core;
+  readonly jobs: Jobs;
+  readonly #bench: Workbench;
+  readonly #configs: SiteConfigs;
+  readonly #closing = new AbortController();
+  #planner: Planner | undefined;
+
+  private constructor(core: Core, jobs: Jobs, registry: Registry) {
+    this.core = core;
+    this.jobs = jobs;
+    this.#configs = new SiteConfigs(core);
+    this.#bench = {
+      core,
+      jobs,
+      registry,
+      planner: () => this.#planner,
+      readOnlyBecause: async () => (await getMeta(core.store.db, 'readOnly')) || undefined,
+    };
+  }
+
+  static async open(options: EngineOptions): Promise<Engine> {
+    const { store, runtime, registry } = options;
+    const ownerId = (await getMeta(store.db, 'ownerId')) ?? runtime.newId('ws');
+    await store.transaction((tx) => putMeta(tx, 'ownerId', ownerId));
+    const core: Core = {
+      home: options.home,
+      ownerId,
+      runtime,
+      files: options.files,
+      store,
+      host: createHost({ registry, runtime, resolveSecret: options.resolveSecret, ownerId, scratchDir: options.scratchDir }),
+      locks: new Locks(),
+      journals: createSiteJournals(options.files, options.home),
+    };
+    const jobs = createStepJournal(store, runtime);
+    defineVerbs(core, jobs);
+    return new Engine(core, jobs, registry);
+  }
+
+  /** What a killed engine left is finished or given up, then interrupted jobs go on (F4, F5, T2). */
+  async start(): Promise<StartReport> {
+    const { signal } = this.#closing;
+    const { unknown } = await reconcilePoints(this.core, { accept: false });
+    if (unknown.length > 0) {
+      this.core.runtime.log.warn('journals are newer than the state store: read-only until reconcile', { points: unknown.length });
+      return { resumed: [], readOnlyBecause: (await this.#bench.readOnlyBecause()) ?? '' };
+    }
+    await inspectStaleSources(this.core, signal);
+    await reconcileCycles(this.core, signal);
+    const resumed = await this.jobs.resumeInterrupted({ resumeWithinMs: RESUME_WITHIN_MS });
+    await this.#configs.write();
+    return { resumed };
+  }
+
+  /** Replicates by itself from now on: cycles by deadline, applies, retention. */
+  startPlanner(): Planner {
+    this.#planner ??= new Planner(this.core, {
+      endTest: async (item) => {
+        await this.jobs.start({
+          verb: 'cleanup',
+          target: item.name,
+          input: { items: [item.id] },
+          actor: 'planner',
+          reason: 'the apply backlog has reached the limit of the policy',
+          id: `job-cleanup-${item.testFork?.operationId.split('/')[0]}-${item.id}`,
+        });
+      },
+      inspectSources: (signal) => inspectStaleSources(this.core, signal),
+    });
+    this.#planner.start();
+    return this.#planner;
+  }
+
+  /** Checks the input, then runs the operation. Errors are DrErrors with the next step in their hint. */
+  async call(name: string, input: unknown, caller: Partial<Caller> = {}): Promise<unknown> {
+    const operation = OPERATIONS.get(name);
+    if (!operation) throw new DrError('NOT_FOUND', `there is no operation ${name}`, { context: { kind: 'operation', name } });
+    const parsed = operation.input.safeParse(input ?? {});
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      const key = issue?.path.join('.') ?? '';
+      throw new DrError('CONFIG_INVALID', `${name}: ${key ? `${key}: ` : ''}${issue?.message ?? 'invalid input'}`, {
+        context: { operation: name, ...(key ? { key } : {}) },
+        hint: `correct ${key || 'the input'} and try again`,
+      });
+    }
+    if (operation.kind !== 'read' && name !== 'reconcile') await this.#refuseReadOnly(name);
+    const result = await operation.run(this.#bench, parsed.data, {
+      actor: caller.actor ?? 'local',
+      ...(caller.reason ? { reason: caller.reason } : {}),
+      signal: caller.signal ?? this.#closing.signal,
+    });
+    if (operation.kind !== 'read') await this.#configs.write();
+    return result;
+  }
+
+  /** Follows a job to its end and writes what it changed beside the journals. */
+  async settled(jobId: string): Promise<JobRecord> {
+    const job = await this.jobs.settled(jobId);
+    await this.#configs.write();
+    return job;
+  }
+
+  async sweep(): Promise<void> {
+    await sweepOrphans(this.core, this.#closing.signal);
+  }
+
+  async #refuseReadOnly(name: string): Promise<void> {
+    const because = await this.#bench.readOnlyBecause();
+    if (!because) return;
+    throw new DrError('OPERATION_NOT_ALLOWED', `${name} is refused: ${because}`, {
+      context: { operation: name },
+      hint: 'the state store is older than the journals (restored from a backup?): look at point list, then run reconcile --confirm home',
+    });
+  }
+
+  /** Running jobs stay as they are and go on at the next start. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#planner?.stop();
+    await this.jobs.stop();
+    this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
+    await this.#configs.write().catch((error: unknown) => {
+      if (!isDrError(error)) throw error;
+      this.core.runtime.log.warn('site configuration could not be written', { code: error.code });
+    });
+    await this.core.host[Symbol.asyncDispose]();
+  }
+}
+
+const defineVerbs = (core: Core, jobs: Jobs): void => {
+  jobs.define(createProtect(core));
+  jobs.define(createUnprotect(core));
+  jobs.define(createSyncNow(core));
+  jobs.define(createResync(core));
+  jobs.define(createVerify(core));
+  jobs.define(createTest(core));
+  jobs.define(createCleanup(core));
+  jobs.define(createFailover(core, 'planned'));
+  jobs.define(createFailover(core, 'unplanned'));
+  jobs.define(createChangePoint(core));
+  jobs.define(createCancel(core));
+  jobs.define(createCommit(core));
+  jobs.define(createReprotect(core));
+  jobs.define(createFailback(core));
+  jobs.define(createRelease(core));
+  jobs.define(createResolve(core));
+};
+
+export type { Caller, Operation } from './engine/operation.ts';
+export type { JobRecord } from './flow/flow.ts';

@@ -1,0 +1,53 @@
+// One engine per home: an exclusive transaction on a file of its own, held for life and freed by the kernel on death.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { DrError } from '../contract/index.ts';
+
+/** `$WARMSITE_HOME`, else per XDG. */
+export const homeDirectory = (env: Readonly<Record<string, string | undefined>>): string =>
+  env['WARMSITE_HOME'] || join(env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state'), 'warmsite');
+
+export const storePath = (home: string): string => join(home, 'state.db');
+export const socketPath = (home: string): string => join(home, 'engine.sock');
+
+export interface HomeLock extends Disposable {
+  readonly home: string;
+}
+
+/** Throws LOCKED_BY with the holder's process id when another engine runs on this home. */
+export const lockHome = (home: string): HomeLock => {
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new DrError('CONFIG_INVALID', `cannot use ${home} as home: ${error instanceof Error ? error.message : String(error)}`, {
+      context: { path: home },
+      hint: 'set WARMSITE_HOME to a folder that you may write to',
+      cause: error,
+    });
+  }
+  const pidPath = join(home, 'engine.pid');
+  const database = new DatabaseSync(join(home, 'engine.lock.db'), { timeout: 0 });
+  try {
+    database.exec('begin exclusive');
+  } catch (error) {
+    database.close();
+    const pid = readPid(pidPath);
+    throw new DrError('LOCKED_BY', `another warmsite engine${pid ? ` (process ${pid})` : ''} runs on ${home}`, {
+      context: { path: home, ...(pid ? { pid } : {}) },
+      hint: 'commands are passed to it by its socket; stop it, or set WARMSITE_HOME to another folder',
+      cause: error,
+    });
+  }
+  writeFileSync(pidPath, `${process.pid}\n`);
+  return { home, [Symbol.dispose]: () => database.close() };
+};
+
+const readPid = (path: string): number | undefined => {
+  try {
+    return Number.parseInt(readFileSync(path, 'utf8'), 10) || undefined;
+  } catch {
+    return undefined;
+  }
+};

@@ -1,0 +1,364 @@
+// Protect and recover: each becomes a job of durable steps, and an audit record.
+import { z } from 'zod';
+import { DrError, type MachineId } from '../contract/index.ts';
+import { setSync } from '../domain/decide.ts';
+import type { Item } from '../domain/item.ts';
+import { assertAllowed, type Operation as ItemOperation, refusalOf } from '../domain/operations.ts';
+import { factsOf } from '../failover/members.ts';
+import { type ProtectInput, planProtection } from '../failover/protect.ts';
+import { selectPoint } from '../failover/select-point.ts';
+import { emit, nowIso } from '../replication/core.ts';
+import { recordAudit } from '../state/events.ts';
+import { updateItem } from '../state/items.ts';
+import { findGroup, getPolicy, getSite } from '../state/records.ts';
+import { findMachines } from './inventory.ts';
+import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { resolveTarget, type Target } from './targets.ts';
+
+const name = z.string().min(1).max(300);
+const selector = z.string().min(1).default('latest');
+const targeted = { target: name, dryRun: z.boolean().default(false) };
+
+export interface JobStarted {
+  readonly job: string;
+}
+/** What a dry run answers: what each member would do, and what is in the way. */
+export interface DryRun {
+  readonly dryRun: true;
+  readonly verb: string;
+  readonly target: string;
+  readonly members: readonly {
+    readonly name: string;
+    readonly allowed: boolean;
+    readonly reason?: string;
+    readonly way?: string;
+    readonly point?: string;
+    readonly takenAt?: string;
+    readonly notes?: readonly string[];
+  }[];
+  readonly steps: readonly string[];
+}
+
+const startJob = async (bench: Workbench, caller: Caller, verb: string, target: string, input: object): Promise<JobStarted> => {
+  const { core } = bench;
+  const job = core.runtime.newId('job');
+  await core.store.transaction((tx) =>
+    recordAudit(tx, {
+      at: nowIso(core),
+      actor: caller.actor,
+      action: verb,
+      target,
+      ...(caller.reason ? { reason: caller.reason } : {}),
+      data: { job, input },
+    }),
+  );
+  await bench.jobs.start({ id: job, verb, target, input, actor: caller.actor, ...(caller.reason ? { reason: caller.reason } : {}) });
+  return { job };
+};
+
+/** Refuses before a job exists: one member in the wrong state refuses them all. Cleanup takes those that have a test. */
+const assertMembers = async (bench: Workbench, target: Target, operation: ItemOperation): Promise<void> => {
+  if (target.items.length === 0)
+    throw new DrError('STATE_CONFLICT', `${target.kind} ${target.name} has no members`, {
+      context: { name: target.name },
+      hint: 'protect machines into the group first',
+    });
+  const concerned =
+    operation === 'cleanup' && target.items.some((item) => item.state.test !== 'None')
+      ? target.items.filter((item) => item.state.test !== 'None')
+      : target.items;
+  for (const item of concerned) assertAllowed(operation, item, await factsOf(bench.core.store.db, item));
+};
+
+const dryRun = async (
+  bench: Workbench,
+  target: Target,
+  operation: ItemOperation,
+  steps: readonly string[],
+  choose?: string,
+): Promise<DryRun> => {
+  const members = await Promise.all(
+    target.items.map(async (item): Promise<DryRun['members'][number]> => {
+      const refusal = refusalOf(operation, item, await factsOf(bench.core.store.db, item));
+      const point = choose && !refusal ? await selectPoint(bench.core, item, choose) : undefined;
+      return { name: item.name, allowed: !refusal, ...(refusal ?? {}), ...(point ? { point: point.point, takenAt: point.takenAt } : {}) };
+    }),
+  );
+  return { dryRun: true, verb: operation, target: target.name, members, steps };
+};
+
+const idsOf = (target: Target) => target.items.map((item) => item.id);
+
+const ITEM_STEPS: Readonly<Record<string, readonly string[]>> = {
+  test: [
+    'apply what is sealed up to the point',
+    'make a fork of the replica in an isolated network',
+    'write the older point into the fork when one was chosen',
+    'power on the fork',
+    'wait for the guest',
+    'record RPO, RTO and evidence',
+  ],
+  cleanup: ['power off the test machine', 'discard its fork', 'remove its test networks'],
+  planned: [
+    'raise the fencing epoch',
+    'shut the source down, or freeze it after its last pass',
+    'seal the last point: nothing is lost',
+    'make a fork of the replica in the mapped networks',
+    'power on',
+    'wait for the guest',
+  ],
+  unplanned: [
+    'raise the fencing epoch',
+    'look at the source; shut it down when it answers',
+    'take a last cycle when the source was seen off',
+    'make a fork of the replica at the point',
+    'power on',
+    'wait for the guest',
+  ],
+  'change-point': [
+    'power off and discard the fork: what the machine wrote since the failover is lost',
+    'make a fork at the other point',
+    'power on',
+  ],
+  cancel: [
+    'power off and discard the fork: what the machine wrote since the failover is lost',
+    'start the source again when we shut it down',
+    'replication goes on',
+  ],
+  commit: [
+    'promote the fork: from here on the recovery points are not offered',
+    'after a planned failover: re-protect in the reverse direction',
+  ],
+  reprotect: ['see the old source off', 'adopt it as replica, its disks as found kept as the divergent point', 'send only what differs'],
+  failback: ['shut the source down', 'seal the last point', 'start at the original site', 'commit', 're-protect'],
+  release: ['forget replication; the machine stays where it runs'],
+  unprotect: ['end a test', 'stop tracking', 'remove replica and recovery points'],
+  sync: ['one cycle now', 'apply', 'retention'],
+  resync: ['compare both sides', 'send what differs'],
+  verify: ['compare source and replica at one point'],
+};
+
+/** Verbs on members of a target, all of one shape. */
+const itemVerb = <S extends z.ZodRawShape>(
+  operationName: string,
+  operation: ItemOperation,
+  summary: string,
+  severe: boolean,
+  extra: S,
+  input: (target: Target, given: Record<string, unknown>) => object,
+  choose?: (given: Record<string, unknown>) => string | undefined,
+) =>
+  defineOperation({
+    name: operationName,
+    kind: 'job',
+    ...(severe ? { severe: true as const } : {}),
+    summary,
+    input: z.strictObject({ ...targeted, ...extra }),
+    run: async (bench, raw, caller): Promise<JobStarted | DryRun> => {
+      const given = raw as Record<string, unknown> & { target: string; dryRun: boolean };
+      const target = await resolveTarget(bench.core.store.db, given.target);
+      const point = choose?.(given);
+      if (given.dryRun) return dryRun(bench, target, operation, ITEM_STEPS[operation] ?? [], point);
+      await assertMembers(bench, target, operation);
+      if (point && point !== 'latest') for (const item of target.items) await selectPoint(bench.core, item, point);
+      return startJob(bench, caller, operation, target.name, input(target, given));
+    },
+  });
+
+const selectorOf = (given: Record<string, unknown>) => given['point'] as string;
+
+/** What was wrong before a pause is still wrong after it. */
+const setPaused = (bench: Workbench, item: Item, paused: boolean): Promise<Item> =>
+  bench.core.store.transaction((tx) =>
+    updateItem(tx, item.id, (now) => {
+      const { is, reason } = now.state.sync;
+      if (paused) return setSync(now, { is: 'Paused', ...(is === 'Delta' ? {} : { reason: reason ?? is }) });
+      return setSync(now, reason === undefined || is === 'Stalled' ? { is: 'Delta' } : { is: 'ResyncRequired', reason });
+    }),
+  );
+
+export const recoverOperations = [
+  defineOperation({
+    name: 'protect',
+    kind: 'job',
+    summary: 'Protects machines: tracking, replica, first copy',
+    input: z.strictObject({
+      machines: z.array(name).default([]),
+      label: z.string().optional(),
+      endpoint: name.optional(),
+      group: name.optional(),
+      policy: name.default('default'),
+      to: name,
+      target: name.optional(),
+      seed: name.optional(),
+      dryRun: z.boolean().default(false),
+    }),
+    run: async (bench, input, caller) => {
+      const { core } = bench;
+      await getPolicy(core.store.db, input.policy);
+      await getSite(core.store.db, input.to);
+      const found = await findMachines(
+        bench,
+        {
+          names: input.machines,
+          ...(input.label ? { label: input.label } : {}),
+          ...(input.endpoint ? { endpoint: input.endpoint } : {}),
+          notAt: input.to,
+        },
+        caller.signal,
+      );
+      const [first] = found;
+      if (!first) {
+        throw new DrError('NOT_FOUND', input.label ? `no machine carries the label ${input.label}` : 'no machine to protect was named', {
+          context: { kind: 'machine' },
+          hint: 'run machine list to see machines and their labels',
+        });
+      }
+      if (input.seed && found.length > 1)
+        throw new DrError('USAGE', 'a seed is one machine: protect one machine with it', { hint: 'repeat the command for each machine' });
+      const machines = found.map((entry) => ({
+        endpoint: entry.endpoint,
+        machine: entry.machine.id as MachineId,
+        name: entry.machine.name,
+      }));
+      const groupName = input.group ?? first.machine.name;
+      const known = await findGroup(core.store.db, groupName);
+      if (known && !input.group)
+        throw new DrError('STATE_CONFLICT', `there is a group ${JSON.stringify(groupName)} already`, {
+          context: { group: groupName },
+          hint: 'name the group to join, or another one, with --group',
+        });
+      const protect: ProtectInput = {
+        machines,
+        group: { id: known?.id ?? core.runtime.newId('gr'), name: groupName },
+        policy: known?.policy ?? input.policy,
+        toSite: known?.toSite ?? input.to,
+        ...(input.target ? { target: input.target } : {}),
+        ...(input.seed ? { seed: input.seed } : {}),
+      };
+      const plans = await Promise.all(machines.map((_, index) => planProtection(core, protect, index, caller.signal)));
+      if (input.dryRun) {
+        const answer: DryRun = {
+          dryRun: true,
+          verb: 'protect',
+          target: groupName,
+          members: plans.map((plan) => {
+            const blocking = plan.findings.find((finding) => finding.level === 'blocks');
+            const bytes = plan.machine.spec.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
+            return {
+              name: plan.machine.name,
+              allowed: !blocking,
+              ...(blocking ? { reason: blocking.message, way: blocking.hint } : {}),
+              notes: [
+                `replica at ${plan.target}`,
+                `${plan.machine.spec.disks.length} disks, ${bytes} bytes`,
+                ...plan.findings.map((finding) => finding.message),
+              ],
+            };
+          }),
+          steps: ['enable change tracking', 'create the replica, powered off', 'copy what is allocated', 'seal the first recovery point'],
+        };
+        return answer;
+      }
+      return startJob(bench, caller, 'protect', groupName, protect);
+    },
+  }),
+  itemVerb(
+    'unprotect',
+    'unprotect',
+    'Ends protection; possible from every state',
+    true,
+    { keepReplica: z.boolean().default(false) },
+    (target, given) => ({ items: idsOf(target), keepReplica: given['keepReplica'] }),
+  ),
+  itemVerb('sync.now', 'sync', 'One cycle now', false, {}, (target) => ({ items: idsOf(target) })),
+  itemVerb('sync.resync', 'resync', 'Compares both sides and sends what differs', true, {}, (target) => ({ items: idsOf(target) })),
+  itemVerb('sync.verify', 'verify', 'Compares source and replica at one point', false, {}, (target) => ({ items: idsOf(target) })),
+  ...(['pause', 'resume'] as const).map((operation) =>
+    defineOperation({
+      name: `sync.${operation}`,
+      kind: 'change',
+      summary: operation === 'pause' ? 'Pauses replication; points stay' : 'Resumes replication',
+      input: z.strictObject({ target: name }),
+      run: async (bench, input, caller) => {
+        const target = await resolveTarget(bench.core.store.db, input.target);
+        await assertMembers(bench, target, operation);
+        for (const item of target.items) {
+          await setPaused(bench, item, operation === 'pause');
+          await emit(bench.core, {
+            kind: `sync.${operation}d`,
+            level: operation === 'pause' ? 'warning' : 'info',
+            subject: item.name,
+            message: `replication ${operation}d by ${caller.actor}`,
+          });
+        }
+        return { target: target.name, members: target.items.map((item) => item.name) };
+      },
+    }),
+  ),
+  itemVerb(
+    'failover.test',
+    'test',
+    'Starts copies in isolated networks; production and replication go on',
+    false,
+    { point: selector, copy: z.boolean().default(false) },
+    (target, given) => ({ waves: target.waves, selector: given['point'], copy: given['copy'] }),
+    selectorOf,
+  ),
+  itemVerb('failover.cleanup', 'cleanup', 'Ends a test failover', false, {}, (target) => ({
+    items: target.items.filter((item) => item.state.test !== 'None').map((item) => item.id),
+  })),
+  itemVerb('failover.planned', 'planned', 'Shuts the source down and starts the replica with nothing lost', true, {}, (target) => ({
+    waves: target.waves,
+    kind: 'planned',
+    selector: 'latest',
+  })),
+  itemVerb(
+    'failover.unplanned',
+    'unplanned',
+    'Starts the replica although the source may be lost',
+    true,
+    { point: selector, sourceIs: z.enum(['off', 'unreachable', 'running']).optional() },
+    (target, given) => ({
+      waves: target.waves,
+      kind: 'unplanned',
+      selector: given['point'],
+      ...(given['sourceIs'] ? { sourceIs: given['sourceIs'] } : {}),
+    }),
+    selectorOf,
+  ),
+  itemVerb(
+    'failover.change-point',
+    'change-point',
+    'Another recovery point, before commit',
+    true,
+    { point: z.string().min(1) },
+    (target, given) => ({ items: idsOf(target), selector: given['point'] }),
+    selectorOf,
+  ),
+  itemVerb(
+    'failover.cancel',
+    'cancel',
+    'Back to the source; what the copy wrote is lost',
+    true,
+    { startSource: z.boolean().default(true) },
+    (target, given) => ({ items: idsOf(target), startSource: given['startSource'] }),
+  ),
+  itemVerb('failover.commit', 'commit', 'Makes the failover final', true, { reprotect: z.boolean().default(true) }, (target, given) => ({
+    items: idsOf(target),
+    reprotect: given['reprotect'],
+  })),
+  itemVerb('reprotect', 'reprotect', 'Replicates in the reverse direction', true, {}, (target) => ({ items: idsOf(target) })),
+  itemVerb('failback', 'failback', 'Planned failover back, commit and re-protect in one', true, {}, (target) => ({
+    waves: target.waves,
+    kind: 'planned',
+    selector: 'latest',
+  })),
+  itemVerb('release', 'release', 'Leaves the failed-over machine where it runs, unprotected', true, {}, (target) => ({
+    items: idsOf(target),
+  })),
+  itemVerb('resolve', 'resolve', 'Decides which of two copies stays', true, { keep: name }, (target, given) => ({
+    items: idsOf(target),
+    keep: given['keep'],
+  })),
+];

@@ -1,0 +1,443 @@
+// Set up: sites, endpoints, plugins, mappings, policies, plans.
+import { z } from 'zod';
+import { DrError, type Finding, isDrError, type Place } from '../contract/index.ts';
+import { DEFAULT_POLICY, type Mapping, type ReplicationPolicy } from '../domain/policy.ts';
+import { callFor, nowIso, openEndpoint } from '../replication/core.ts';
+import { recordAudit } from '../state/events.ts';
+import { listItems } from '../state/items.ts';
+import {
+  deleteEndpoint,
+  deletePlan,
+  deletePolicy,
+  getEndpoint,
+  getPlan,
+  getPolicy,
+  getSite,
+  listEndpoints,
+  listGroups,
+  listMappings,
+  listPlans,
+  listPolicies,
+  listSites,
+  putEndpoint,
+  putMapping,
+  putPlan,
+  putPolicy,
+  putSite,
+} from '../state/records.ts';
+import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { resolveTarget } from './targets.ts';
+
+const nothing = z.strictObject({});
+const name = z.string().min(1).max(300);
+/** Ids are parts of paths and of commands. */
+const id = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'use lower-case letters, digits, dots, hyphens and underscores, at most 63');
+
+const audit = (bench: Workbench, caller: Caller, action: string, target: string, data?: Readonly<Record<string, unknown>>) =>
+  bench.core.store.transaction((tx) =>
+    recordAudit(tx, {
+      at: nowIso(bench.core),
+      actor: caller.actor,
+      action,
+      target,
+      ...(caller.reason ? { reason: caller.reason } : {}),
+      ...(data ? { data } : {}),
+    }),
+  );
+
+export const policySchema = z.strictObject({
+  name: id,
+  rpoSeconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(7 * 86_400)
+    .default(DEFAULT_POLICY.rpoSeconds),
+  intervalSeconds: z.number().int().min(1).max(86_400).default(DEFAULT_POLICY.intervalSeconds),
+  retention: z
+    .strictObject({
+      points: z.number().int().min(1).max(10_000),
+      hours: z
+        .number()
+        .min(0)
+        .max(24 * 365),
+    })
+    .default(DEFAULT_POLICY.retention),
+  consistency: z.enum(['crash', 'application']).default(DEFAULT_POLICY.consistency),
+  orElse: z.enum(['crash', 'refuse']).default(DEFAULT_POLICY.orElse),
+  applicationIntervalSeconds: z.number().int().min(0).default(DEFAULT_POLICY.applicationIntervalSeconds),
+  maxSnapshotSeconds: z.number().int().min(60).default(DEFAULT_POLICY.maxSnapshotSeconds),
+  maxFreezeMs: z.number().int().min(100).max(60_000).default(DEFAULT_POLICY.maxFreezeMs),
+  proofDays: z.number().min(0).default(DEFAULT_POLICY.proofDays),
+  testBacklogPoints: z.number().int().min(1).default(DEFAULT_POLICY.testBacklogPoints),
+  resumeWithinMinutes: z.number().min(0).default(DEFAULT_POLICY.resumeWithinMinutes),
+});
+
+export const planSchema = z.strictObject({
+  name: id,
+  steps: z
+    .array(z.union([z.strictObject({ boot: z.array(name).min(1) }), z.strictObject({ waitSeconds: z.number().min(0).max(86_400) })]))
+    .min(1),
+});
+
+export const endpointSchema = z.strictObject({ id, site: id, plugin: name, config: z.record(z.string(), z.unknown()) });
+
+const placeRef = z.strictObject({ endpoint: name, place: name });
+export const mappingSchema = z.strictObject({
+  kind: z.enum(['network', 'storage', 'folder', 'host']),
+  from: placeRef,
+  to: placeRef,
+  testPlace: name.optional(),
+});
+
+export interface EndpointCheck {
+  readonly id: string;
+  readonly site: string;
+  readonly plugin: string;
+  readonly reachable: boolean;
+  readonly facets: readonly string[];
+  readonly findings: readonly Finding[];
+}
+
+const checkEndpoint = async (bench: Workbench, endpointId: string, signal: AbortSignal): Promise<EndpointCheck> => {
+  const record = await getEndpoint(bench.core.store.db, endpointId);
+  const base = { id: record.id, site: record.site, plugin: record.plugin };
+  try {
+    const session = await openEndpoint(bench.core, endpointId);
+    const findings = await session.check(callFor(bench.core, `check/${endpointId}`, signal));
+    const facets = [
+      ...(session.source ? [`source:${session.source.kind}`] : []),
+      ...(session.target ? ['target'] : []),
+      ...(session.target?.forks ? ['forks'] : []),
+      ...(session.power ? ['power'] : []),
+      ...(session.network ? ['network'] : []),
+      ...(session.fence ? ['fence'] : []),
+    ];
+    return { ...base, reachable: true, facets, findings };
+  } catch (error) {
+    if (!isDrError(error) || signal.aborted) throw error;
+    return {
+      ...base,
+      reachable: false,
+      facets: [],
+      findings: [{ code: error.code, level: 'blocks', message: error.message, hint: error.hint }],
+    };
+  }
+};
+
+const inUse = async (bench: Workbench, endpoint: string): Promise<string | undefined> =>
+  (await listItems(bench.core.store.db)).find((item) => item.source.endpoint === endpoint || item.replica?.endpoint === endpoint)?.name;
+
+const placeAt = async (bench: Workbench, kind: Place['kind'], endpoint: string, wanted: string, signal: AbortSignal): Promise<string> => {
+  if (wanted === '*') return wanted;
+  const session = await openEndpoint(bench.core, endpoint);
+  const known: Place[] = [];
+  for await (const place of session.inventory.listPlaces(kind, callFor(bench.core, `places/${endpoint}`, signal))) known.push(place);
+  const found = known.find((place) => place.id === wanted) ?? known.find((place) => place.name === wanted);
+  if (found) return found.id;
+  throw new DrError('NOT_FOUND', `${endpoint} has no ${kind} ${JSON.stringify(wanted)}`, {
+    context: { endpoint, kind, name: wanted },
+    hint:
+      known.length > 0
+        ? `it has: ${known
+            .map((place) => place.name)
+            .slice(0, 10)
+            .join(', ')}`
+        : `the endpoint shows no ${kind} at all`,
+  });
+};
+
+export const setupOperations = [
+  defineOperation({
+    name: 'site.list',
+    kind: 'read',
+    summary: 'Sites of this home',
+    input: nothing,
+    run: async ({ core }) => listSites(core.store.db),
+  }),
+  defineOperation({
+    name: 'site.show',
+    kind: 'read',
+    summary: 'One site with its endpoints',
+    input: z.strictObject({ id: name }),
+    run: async ({ core }, input) => ({
+      ...(await getSite(core.store.db, input.id)),
+      endpoints: await listEndpoints(core.store.db, input.id),
+    }),
+  }),
+  defineOperation({
+    name: 'site.add',
+    kind: 'change',
+    summary: 'Adds a site',
+    input: z.strictObject({ id, name: name.optional() }),
+    run: async (bench, input, caller) => {
+      const site = { id: input.id, name: input.name ?? input.id };
+      await bench.core.store.transaction((tx) => putSite(tx, site));
+      await audit(bench, caller, 'site.add', site.id);
+      return site;
+    },
+  }),
+  defineOperation({
+    name: 'endpoint.list',
+    kind: 'read',
+    summary: 'Endpoints',
+    input: nothing,
+    run: async ({ core }) => listEndpoints(core.store.db),
+  }),
+  defineOperation({
+    name: 'endpoint.show',
+    kind: 'read',
+    summary: 'One endpoint',
+    input: z.strictObject({ id: name }),
+    run: async ({ core }, input) => getEndpoint(core.store.db, input.id),
+  }),
+  defineOperation({
+    name: 'endpoint.add',
+    kind: 'change',
+    summary: 'Adds an endpoint and connects to it once; nothing is stored when that fails',
+    input: endpointSchema,
+    run: async (bench, input, caller) => {
+      const { core, registry } = bench;
+      await getSite(core.store.db, input.site);
+      registry.get(input.plugin);
+      if ((await listEndpoints(core.store.db)).some((endpoint) => endpoint.id === input.id)) {
+        throw new DrError('STATE_CONFLICT', `there is an endpoint ${input.id} already`, {
+          context: { endpoint: input.id },
+          hint: 'choose another name, or remove the endpoint first',
+        });
+      }
+      const session = await core.host.open({ id: input.id, plugin: input.plugin, config: input.config }).catch(async (error: unknown) => {
+        await core.host.forget(input.id);
+        throw error;
+      });
+      const findings = await session.check(callFor(core, `check/${input.id}`, caller.signal));
+      await core.store.transaction((tx) => putEndpoint(tx, { ...input, createdAt: nowIso(core) }));
+      await audit(bench, caller, 'endpoint.add', input.id, { plugin: input.plugin, site: input.site });
+      return { id: input.id, findings };
+    },
+  }),
+  defineOperation({
+    name: 'endpoint.check',
+    kind: 'read',
+    summary: 'Connects and checks version, rights, clock and certificates',
+    input: z.strictObject({ id: name.optional() }),
+    run: async (bench, input, { signal }) => {
+      const ids = input.id ? [input.id] : (await listEndpoints(bench.core.store.db)).map((endpoint) => endpoint.id);
+      return Promise.all(ids.map((endpoint) => checkEndpoint(bench, endpoint, signal)));
+    },
+  }),
+  defineOperation({
+    name: 'endpoint.remove',
+    kind: 'change',
+    summary: 'Removes an endpoint that nothing uses',
+    input: z.strictObject({ id: name }),
+    run: async (bench, input, caller) => {
+      await getEndpoint(bench.core.store.db, input.id);
+      const user = await inUse(bench, input.id);
+      if (user)
+        throw new DrError('STATE_CONFLICT', `endpoint ${input.id} is used by ${user}`, {
+          context: { endpoint: input.id, name: user },
+          hint: 'unprotect the machines of the endpoint first',
+        });
+      await bench.core.store.transaction((tx) => deleteEndpoint(tx, input.id));
+      await bench.core.host.forget(input.id);
+      await audit(bench, caller, 'endpoint.remove', input.id);
+      return { id: input.id };
+    },
+  }),
+  defineOperation({
+    name: 'plugin.list',
+    kind: 'read',
+    summary: 'Plugins of this program',
+    input: nothing,
+    run: async ({ registry }) => registry.list(),
+  }),
+  defineOperation({
+    name: 'plugin.show',
+    kind: 'read',
+    summary: 'One plugin: configuration and capabilities',
+    input: z.strictObject({ id: name }),
+    run: async ({ registry }, input) => registry.get(input.id).manifest,
+  }),
+  defineOperation({
+    name: 'map.list',
+    kind: 'read',
+    summary: 'Mappings',
+    input: nothing,
+    run: async ({ core }) => listMappings(core.store.db),
+  }),
+  defineOperation({
+    name: 'map.set',
+    kind: 'change',
+    summary: 'Maps a place of a source to a place of a target',
+    input: mappingSchema,
+    run: async (bench, input, caller) => {
+      const { signal } = caller;
+      const [from, to] = await Promise.all([
+        placeAt(bench, input.kind, input.from.endpoint, input.from.place, signal),
+        placeAt(bench, input.kind, input.to.endpoint, input.to.place, signal),
+      ]);
+      const testPlace = input.testPlace && (await placeAt(bench, input.kind, input.to.endpoint, input.testPlace, signal));
+      const mapping: Mapping = {
+        kind: input.kind,
+        fromEndpoint: input.from.endpoint,
+        fromPlace: from,
+        toEndpoint: input.to.endpoint,
+        toPlace: to,
+        ...(testPlace ? { testPlace } : {}),
+      };
+      await bench.core.store.transaction((tx) => putMapping(tx, mapping));
+      await audit(bench, caller, 'map.set', `${input.from.endpoint}:${from}`, { ...mapping });
+      return mapping;
+    },
+  }),
+  defineOperation({
+    name: 'map.suggest',
+    kind: 'read',
+    summary: 'Mappings that equal names suggest',
+    input: z.strictObject({ from: name, to: name }),
+    run: async ({ core }, input, { signal }) => {
+      const places = async (endpoint: string, kind: Place['kind']) => {
+        const list: Place[] = [];
+        const session = await openEndpoint(core, endpoint);
+        for await (const place of session.inventory.listPlaces(kind, callFor(core, `places/${endpoint}`, signal))) list.push(place);
+        return list;
+      };
+      const known = await listMappings(core.store.db);
+      const suggestions: (Mapping & { readonly because: string })[] = [];
+      for (const kind of ['network', 'storage'] as const) {
+        const [from, to] = await Promise.all([places(input.from, kind), places(input.to, kind)]);
+        for (const place of from) {
+          if (
+            known.some(
+              (line) =>
+                line.kind === kind && line.fromEndpoint === input.from && line.fromPlace === place.id && line.toEndpoint === input.to,
+            )
+          )
+            continue;
+          const same = to.find((candidate) => candidate.name.toLowerCase() === place.name.toLowerCase());
+          const chosen = same ?? (to.length === 1 ? to[0] : undefined);
+          if (chosen)
+            suggestions.push({
+              kind,
+              fromEndpoint: input.from,
+              fromPlace: place.id,
+              toEndpoint: input.to,
+              toPlace: chosen.id,
+              because: same ? 'equal names' : 'the only one there',
+            });
+        }
+      }
+      return suggestions;
+    },
+  }),
+  defineOperation({
+    name: 'policy.list',
+    kind: 'read',
+    summary: 'Replication policies',
+    input: nothing,
+    run: async ({ core }) => listPolicies(core.store.db),
+  }),
+  defineOperation({
+    name: 'policy.show',
+    kind: 'read',
+    summary: 'One policy',
+    input: z.strictObject({ name }),
+    run: async ({ core }, input) => getPolicy(core.store.db, input.name),
+  }),
+  defineOperation({
+    name: 'policy.put',
+    kind: 'change',
+    summary: 'Creates or changes a policy',
+    input: policySchema,
+    run: async (bench, input, caller) => {
+      const policy: ReplicationPolicy = input;
+      if (policy.intervalSeconds > policy.rpoSeconds) {
+        throw new DrError(
+          'CONFIG_INVALID',
+          `policy ${policy.name}: the cycle interval of ${policy.intervalSeconds} s is longer than the RPO of ${policy.rpoSeconds} s`,
+          { context: { policy: policy.name, key: 'intervalSeconds' }, hint: 'choose an interval of at most half the RPO' },
+        );
+      }
+      await bench.core.store.transaction((tx) => putPolicy(tx, policy));
+      await audit(bench, caller, 'policy.put', policy.name, { ...policy });
+      return policy;
+    },
+  }),
+  defineOperation({
+    name: 'policy.delete',
+    kind: 'change',
+    summary: 'Deletes a policy that no group uses',
+    input: z.strictObject({ name }),
+    run: async (bench, input, caller) => {
+      await getPolicy(bench.core.store.db, input.name);
+      const user = (await listGroups(bench.core.store.db)).find((group) => group.policy === input.name);
+      if (user)
+        throw new DrError('STATE_CONFLICT', `policy ${input.name} is used by group ${user.name}`, {
+          context: { policy: input.name, group: user.name },
+          hint: 'give the group another policy first',
+        });
+      await bench.core.store.transaction((tx) => deletePolicy(tx, input.name));
+      await audit(bench, caller, 'policy.delete', input.name);
+      return { name: input.name };
+    },
+  }),
+  defineOperation({
+    name: 'plan.list',
+    kind: 'read',
+    summary: 'Recovery plans',
+    input: nothing,
+    run: async ({ core }) => listPlans(core.store.db),
+  }),
+  defineOperation({
+    name: 'plan.show',
+    kind: 'read',
+    summary: 'One recovery plan',
+    input: z.strictObject({ name }),
+    run: async ({ core }, input) => getPlan(core.store.db, input.name),
+  }),
+  defineOperation({
+    name: 'plan.put',
+    kind: 'change',
+    summary: 'Creates or changes a recovery plan',
+    input: planSchema,
+    run: async (bench, input, caller) => {
+      await bench.core.store.transaction(async (tx) => {
+        await putPlan(tx, input);
+        // Refuses, and so rolls back, a plan that names what is not there.
+        await resolveTarget(tx, input.name);
+      });
+      await audit(bench, caller, 'plan.put', input.name);
+      return input;
+    },
+  }),
+  defineOperation({
+    name: 'plan.validate',
+    kind: 'read',
+    summary: 'Boot groups of a plan with their members, or why it cannot run',
+    input: z.strictObject({ name }),
+    run: async ({ core }, input) => {
+      await getPlan(core.store.db, input.name);
+      const target = await resolveTarget(core.store.db, input.name);
+      return {
+        name: target.name,
+        bootGroups: target.waves.map((wave) => ({
+          waitSecondsBefore: wave.waitSecondsBefore ?? 0,
+          members: wave.items.map((member) => target.items.find((item) => item.id === member)?.name ?? member),
+        })),
+      };
+    },
+  }),
+  defineOperation({
+    name: 'plan.delete',
+    kind: 'change',
+    summary: 'Deletes a recovery plan',
+    input: z.strictObject({ name }),
+    run: async (bench, input, caller) => {
+      await getPlan(bench.core.store.db, input.name);
+      await bench.core.store.transaction((tx) => deletePlan(tx, input.name));
+      await audit(bench, caller, 'plan.delete', input.name);
+      return { name: input.name };
+    },
+  }),
+] as const;

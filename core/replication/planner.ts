@@ -1,0 +1,262 @@
+// Decides which group's cycle starts next: whoever would miss its deadline first, within the limits of the endpoints.
+import { asDrError, isDrError } from '../contract/index.ts';
+import type { Item } from '../domain/item.ts';
+import type { ProtectionGroup, ReplicationPolicy } from '../domain/policy.ts';
+import { listItems } from '../state/items.ts';
+import { listNewestPoints } from '../state/points.ts';
+import { listGroups, listPolicies } from '../state/records.ts';
+import { type Core, emit } from './core.ts';
+import { runCycle } from './cycle.ts';
+import { applySealed, pruneHistory } from './replica.ts';
+
+const TICK_MS = 1_000;
+const MAX_CYCLES = 8;
+const MAX_CYCLES_PER_ENDPOINT = 4;
+const RETRY_MINUTES = [1, 2, 4, 8, 10] as const;
+
+/** One group in one direction: what a cycle takes together. */
+interface Unit {
+  readonly key: string;
+  readonly group: ProtectionGroup;
+  readonly policy: ReplicationPolicy;
+  readonly items: readonly Item[];
+}
+
+export interface Due extends Unit {
+  /** Time left until the RPO is broken, less twice the expected duration: negative means that it is late already. */
+  readonly slackMs: number;
+}
+
+export interface PlannerState {
+  readonly lastStartMs: ReadonlyMap<string, number>;
+  readonly expectedMs: ReadonlyMap<string, number>;
+  readonly notBeforeMs: ReadonlyMap<string, number>;
+  readonly newestMs: ReadonlyMap<string, number>;
+  readonly running: ReadonlySet<string>;
+}
+
+const replicates = (item: Item): boolean =>
+  (item.state.protection === 'Protected' && item.state.sync.is !== 'Paused' && item.state.sync.is !== 'None') ||
+  (item.state.protection === 'InitialReplication' && item.state.sync.is === 'Stalled');
+
+/** Members of a group that may go together: same direction, and first copies apart from deltas. */
+export const unitsOf = (groups: readonly ProtectionGroup[], policies: readonly ReplicationPolicy[], items: readonly Item[]): Unit[] => {
+  const byGroup = Map.groupBy(items.filter(replicates), (item) => item.groupId);
+  return groups.flatMap((group) => {
+    const policy = policies.find((candidate) => candidate.name === group.policy) ?? policies[0];
+    if (!policy) return [];
+    const parts = Map.groupBy(byGroup.get(group.id) ?? [], (item) => `${group.id} ${item.state.direction.to} ${item.state.protection}`);
+    return [...parts].map(([key, members]) => ({ key, group, policy, items: members }));
+  });
+};
+
+/** Pure: what may start now, most urgent first. */
+export const dueUnits = (units: readonly Unit[], state: PlannerState, nowMs: number): Due[] => {
+  const due = units.flatMap((unit): Due[] => {
+    if (state.running.has(unit.key) || nowMs < (state.notBeforeMs.get(unit.key) ?? 0)) return [];
+    const last = state.lastStartMs.get(unit.key);
+    if (last !== undefined && nowMs < last + unit.policy.intervalSeconds * 1_000) return [];
+    const oldest = Math.min(...unit.items.map((item) => state.newestMs.get(item.id) ?? 0));
+    return [{ ...unit, slackMs: oldest + unit.policy.rpoSeconds * 1_000 - nowMs - 2 * (state.expectedMs.get(unit.key) ?? 0) }];
+  });
+  return due.sort((a, b) => a.slackMs - b.slackMs);
+};
+
+export interface PlannerHooks {
+  /** A test failover whose apply backlog has reached the policy's limit ends (V8). */
+  endTest(item: Item): Promise<void>;
+  /** Stale sources are looked at again and again while the active side is not known (F4). */
+  inspectSources(signal: AbortSignal): Promise<unknown>;
+}
+
+const INSPECT_EVERY_MS = 60_000;
+
+export class Planner {
+  readonly #core: Core;
+  readonly #hooks: PlannerHooks;
+  readonly #stopping = new AbortController();
+  readonly #running = new Map<string, { readonly done: Promise<void>; readonly endpoints: readonly string[] }>();
+  readonly #expectedMs = new Map<string, number>();
+  readonly #notBeforeMs = new Map<string, number>();
+  readonly #lastStartMs = new Map<string, number>();
+  readonly #failures = new Map<string, number>();
+  readonly #late = new Set<string>();
+  readonly #warned = new Set<string>();
+  #inspectedAt = Number.NEGATIVE_INFINITY;
+  #loop: Promise<void> | undefined;
+  cycles = 0;
+
+  constructor(core: Core, hooks: PlannerHooks) {
+    this.#core = core;
+    this.#hooks = hooks;
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error('the planner is stopping'));
+    await this.#loop?.catch(() => {});
+    await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await this.tick();
+      } catch (error) {
+        if (this.#stopping.signal.aborted) return;
+        this.#core.runtime.log.warn('planner tick failed', { error: asDrError(error).message });
+      }
+      await this.#core.runtime.clock.sleep(TICK_MS, this.#stopping.signal).catch(() => {});
+    }
+  }
+
+  /** One look at everything; starts what is due and within the limits. */
+  async tick(): Promise<void> {
+    const { db } = this.#core.store;
+    const nowMs = this.#core.runtime.clock.now();
+    const [groups, policies, items, newest] = [
+      await listGroups(db),
+      await listPolicies(db),
+      await listItems(db),
+      await listNewestPoints(db),
+    ];
+    const newestMs = new Map(newest.map((point) => [point.itemId as string, Date.parse(point.takenAt)]));
+    await this.#noteLateness(groups, policies, items, newestMs, nowMs);
+    await this.#limitTests(groups, policies, items);
+    if (nowMs - this.#inspectedAt >= INSPECT_EVERY_MS) {
+      this.#inspectedAt = nowMs;
+      await this.#hooks.inspectSources(this.#stopping.signal);
+    }
+    const units = unitsOf(groups, policies, items);
+    const state = {
+      lastStartMs: this.#lastStartMs,
+      expectedMs: this.#expectedMs,
+      notBeforeMs: this.#notBeforeMs,
+      newestMs,
+      running: new Set(this.#running.keys()),
+    };
+    for (const unit of dueUnits(units, state, nowMs)) {
+      if (this.#running.size >= MAX_CYCLES) return;
+      const endpoints = [...new Set(unit.items.map((item) => item.source.endpoint))];
+      if (endpoints.some((endpoint) => this.#cyclesAt(endpoint) >= MAX_CYCLES_PER_ENDPOINT)) continue;
+      if (this.#core.locks.isHeld(`group ${unit.group.id}`)) continue;
+      this.#lastStartMs.set(unit.key, nowMs);
+      const done = this.#cycle(unit).finally(() => this.#running.delete(unit.key));
+      this.#running.set(unit.key, { done, endpoints });
+    }
+  }
+
+  /** Resolves when no cycle that this planner started is under way. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
+  }
+
+  #cyclesAt(endpoint: string): number {
+    return [...this.#running.values()].filter((entry) => entry.endpoints.includes(endpoint)).length;
+  }
+
+  async #cycle(unit: Due): Promise<void> {
+    const { runtime } = this.#core;
+    const signal = this.#stopping.signal;
+    const started = runtime.clock.now();
+    try {
+      const report = await runCycle(this.#core, {
+        group: unit.group,
+        items: unit.items.map((item) => item.id),
+        kind: 'regular',
+        cycleId: runtime.newId('cy'),
+        signal,
+      });
+      this.cycles += 1;
+      const before = this.#expectedMs.get(unit.key);
+      const took = runtime.clock.now() - started;
+      this.#expectedMs.set(unit.key, before === undefined ? took : Math.round(before * 0.7 + took * 0.3));
+      this.#noteOutcome(unit.key, report.failures.size === 0);
+      for (const item of report.points.keys()) {
+        await applySealed(this.#core, item, signal, 'replication');
+        await pruneHistory(this.#core, item, unit.policy, signal);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#noteOutcome(unit.key, false);
+      if (!isDrError(error)) throw error;
+      await emit(this.#core, {
+        kind: 'cycle.failed',
+        level: 'warning',
+        subject: unit.group.name,
+        message: `cycle of ${unit.group.name} failed: ${error.message}`,
+        data: { code: error.code, hint: error.hint },
+      });
+    }
+  }
+
+  /** A failing group is tried again after 1, 2, 4, 8, then every 10 minutes, or at its interval when that is longer. */
+  #noteOutcome(key: string, good: boolean): void {
+    if (good) {
+      this.#failures.delete(key);
+      this.#notBeforeMs.delete(key);
+      return;
+    }
+    const count = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, count);
+    const minutes = RETRY_MINUTES[Math.min(count, RETRY_MINUTES.length) - 1] ?? 10;
+    this.#notBeforeMs.set(key, this.#core.runtime.clock.now() + minutes * 60_000);
+  }
+
+  async #noteLateness(
+    groups: readonly ProtectionGroup[],
+    policies: readonly ReplicationPolicy[],
+    items: readonly Item[],
+    newestMs: ReadonlyMap<string, number>,
+    nowMs: number,
+  ): Promise<void> {
+    for (const item of items) {
+      const newest = newestMs.get(item.id);
+      const policy = policyOf(groups, policies, item);
+      const late =
+        item.state.protection === 'Protected' && newest !== undefined && policy !== undefined && nowMs - newest > policy.rpoSeconds * 1_000;
+      if (late === this.#late.has(item.id)) continue;
+      if (late) this.#late.add(item.id);
+      else this.#late.delete(item.id);
+      await emit(this.#core, {
+        kind: late ? 'rpo.violated' : 'rpo.restored',
+        level: late ? 'critical' : 'info',
+        subject: item.name,
+        message: late ? `the newest point is older than the RPO of ${policy?.rpoSeconds} s` : 'lag is within the RPO again',
+      });
+    }
+  }
+
+  async #limitTests(groups: readonly ProtectionGroup[], policies: readonly ReplicationPolicy[], items: readonly Item[]): Promise<void> {
+    for (const item of items) {
+      if (item.state.test !== 'Running' || item.testFork?.mode !== 'overlay') {
+        this.#warned.delete(item.id);
+        continue;
+      }
+      const limit = policyOf(groups, policies, item)?.testBacklogPoints ?? Number.POSITIVE_INFINITY;
+      const backlog = (await this.#core.journals.journal(item.state.direction.to, item.id)).pending().length;
+      if (backlog >= limit) await this.#hooks.endTest(item);
+      else if (backlog >= limit * 0.8 && !this.#warned.has(item.id)) {
+        this.#warned.add(item.id);
+        await emit(this.#core, {
+          kind: 'test.backlog',
+          level: 'warning',
+          subject: item.name,
+          message: `${backlog} points wait for the end of the test failover; it is ended at ${limit}`,
+        });
+      }
+    }
+  }
+}
+
+const policyOf = (
+  groups: readonly ProtectionGroup[],
+  policies: readonly ReplicationPolicy[],
+  item: Item,
+): ReplicationPolicy | undefined => {
+  const group = groups.find((candidate) => candidate.id === item.groupId);
+  return policies.find((candidate) => candidate.name === group?.policy);
+};
