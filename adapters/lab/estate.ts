@@ -12,7 +12,7 @@ import {
 } from '../../core/contract/index.ts';
 import type { BackingStore } from './backing.ts';
 import type { GuestDisk } from './database.ts';
-import { bootGuest, type Guest } from './guest.ts';
+import { bootGuest, type Guest, resumeGuest } from './guest.ts';
 import type { Truth, Violation } from './port.ts';
 import { PROFILES, type Profile } from './profiles.ts';
 import { Random } from './random.ts';
@@ -63,6 +63,8 @@ export class Estate {
   readonly freezes = new Map<MachineId, Freeze>();
   readonly violations: Violation[] = [];
   readonly truths: Truth[] = [];
+  /** So many older ones are forgotten. */
+  truthsDropped = 0;
   readonly usedBytes = new Map<PlaceId, number>();
   /** Rises with each change that a watcher or the state file should see. */
   revision = 0;
@@ -238,9 +240,13 @@ export class Estate {
     machine.power = 'on';
     machine.bootedAtMs = this.timeline.now();
     delete machine.bootFailure;
-    this.#poweredAt.set(machine.id, ++this.revision);
-    const turn = this.revision;
     this.touch(machine);
+    this.#bootLater(machine);
+  }
+
+  #bootLater(machine: MachineRecord): void {
+    const turn = ++this.revision;
+    this.#poweredAt.set(machine.id, turn);
     this.timeline.schedule(machine.bootDelayMs, () => {
       if (machine.power === 'on' && this.#poweredAt.get(machine.id) === turn && this.machines.has(machine.id)) this.#boot(machine);
     });
@@ -298,7 +304,17 @@ export class Estate {
 
   recordTruth(truth: Truth): void {
     this.truths.push(truth);
-    if (this.truths.length > MOST_TRUTHS) this.truths.shift();
+    if (this.truths.length <= MOST_TRUTHS) return;
+    this.truths.shift();
+    this.truthsDropped++;
+  }
+
+  /** After an orderly restart of the lab itself: the machine goes on where it was. */
+  resume(machine: MachineRecord, guestWasUp: boolean): void {
+    if (machine.power !== 'on' || machine.bootFailure !== undefined) return;
+    const guest = guestWasUp ? resumeGuest(this.guestDisks(machine), machine.name) : undefined;
+    if (guest) this.guests.set(machine.id, guest);
+    else this.#bootLater(machine);
   }
 
   // ---- making machines ------------------------------------------------------------------------------------------------

@@ -80,6 +80,15 @@ export const bootGuest = (disks: readonly GuestDisk[], machineName: string): Boo
   return { guest: new Guest(new Database(found.layout, found.boot, found.pages!), config.hostname, config.addresses) };
 };
 
+/** A guest that never stopped: its process only went on elsewhere. Undefined when the disks do not hold what it would need. */
+export const resumeGuest = (disks: readonly GuestDisk[], machineName: string): Guest | undefined => {
+  const found = findDatabase(disks);
+  if (!found) return new Guest(undefined, machineName, []);
+  const config = readConfig(found.boot);
+  if (!config || !found.pages) return undefined;
+  return new Guest(new Database(found.layout, found.boot, found.pages), config.hostname, config.addresses);
+};
+
 /** Changes the addresses that the guest takes at its next boot. False when there is no guest of ours on the disk. */
 export const setGuestAddresses = (boot: GuestDisk, addresses: readonly string[]): boolean => {
   const config = readConfig(boot);

@@ -1,6 +1,6 @@
 // What the estate consists of, as it is kept in the state file: plain data.
 import type { Baseline, DiskId, Epoch, Finding, ForkId, MachineId, MachineSpec, NicId, Place, PlaceId } from '../../core/contract/index.ts';
-import type { ProfileName, SnapshotInfo, Truth, Violation } from './port.ts';
+import type { ProfileName, SnapshotInfo, Violation } from './port.ts';
 import type { TrackerState } from './tracker.ts';
 
 export interface SiteRecord {
@@ -40,7 +40,6 @@ export interface MachineRecord {
   bootedAtMs?: number;
   bootFailure?: string;
   autostart: boolean;
-  /** Addresses as the estate's description gives them, for guests that do not keep their own. */
   writesPerSecond: number;
   paused: boolean;
   bootDelayMs: number;
@@ -109,6 +108,7 @@ export interface SavedState {
   readonly seed: string;
   readonly random: readonly number[];
   readonly counter: number;
+  readonly revision: number;
   readonly nowMs: number;
   readonly sites: readonly SiteRecord[];
   readonly endpoints: readonly EndpointRecord[];
@@ -118,5 +118,6 @@ export interface SavedState {
   readonly volumes: readonly VolumeRecord[];
   readonly trackers: Readonly<Record<string, TrackerState>>;
   readonly violations: readonly Violation[];
-  readonly truths: readonly Truth[];
+  /** Machines whose guest was up. */
+  readonly up: readonly MachineId[];
 }

@@ -60,14 +60,31 @@ export class Volume {
     return this.#parent;
   }
 
-  /** Takes the states that an earlier process noted; where they are missing, reads everything. Returns true when it had to read. */
+  /** Takes the states that an earlier process noted. False when there are none: then scan(), or give the layer up. */
   reopen(): boolean {
     const noted = this.#backing.states(this.#states.length);
-    if (noted) this.#states = noted;
-    else this.#scan();
+    if (!noted) return false;
+    this.#adopt(noted);
+    return true;
+  }
+
+  /** Reads everything: what is not zero is data. Tells the truth for a layer without a parent only. */
+  scan(): void {
+    const states = new Uint8Array(this.#states.length);
+    const data = new Uint8Array(BLOCK_BYTES);
+    for (let block = 0; block < states.length; block++) {
+      const piece = data.subarray(0, Math.min(BLOCK_BYTES, this.#sizeBytes - block * BLOCK_BYTES));
+      this.#backing.read(block * BLOCK_BYTES, piece);
+      states[block] = isZero(piece) ? INHERIT : DATA;
+    }
+    this.#adopt(states);
+    this.#noteAllStates();
+  }
+
+  #adopt(states: Uint8Array): void {
+    this.#states = states;
     this.#allocated = this.#states.reduce((sum, state) => sum + (state === DATA ? 1 : 0), 0);
     this.#onAllocate(this.allocatedBytes);
-    return !noted;
   }
 
   read(offset: number, into: Uint8Array): void {
@@ -280,16 +297,6 @@ export class Volume {
 
   #noteAllStates(): void {
     this.#backing.noteStates(0, this.#states);
-  }
-
-  #scan(): void {
-    const data = new Uint8Array(BLOCK_BYTES);
-    for (let block = 0; block < this.#states.length; block++) {
-      const piece = data.subarray(0, Math.min(BLOCK_BYTES, this.#sizeBytes - block * BLOCK_BYTES));
-      this.#backing.read(block * BLOCK_BYTES, piece);
-      this.#states[block] = isZero(piece) ? INHERIT : DATA;
-    }
-    this.#noteAllStates();
   }
 }
 
