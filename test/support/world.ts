@@ -1,0 +1,232 @@
+// An engine over the lab in process: no real time, no real disk, one seed. Everything that survives a crash of the engine lives in the world, not in the engine.
+
+import { demoEstate } from '../../adapters/lab/demo-estate.ts';
+import { createEstate, type InProcessEstate } from '../../adapters/lab/in-process.ts';
+import type { EstatePort, EstateSpec, MachineStatus, ProfileName, StateRef } from '../../adapters/lab/port.ts';
+import { DrError, type ItemId } from '../../core/contract/index.ts';
+import type { Item } from '../../core/domain/item.ts';
+import { Engine } from '../../core/engine.ts';
+import type { JobRecord } from '../../core/flow/flow.ts';
+import { Registry } from '../../core/host/registry.ts';
+import type { Clock } from '../../core/ports/runtime.ts';
+import { type Db, openStore, type Store, storeOver } from '../../core/state/database.ts';
+import { getItemByName } from '../../core/state/items.ts';
+import { createMemoryPlugin } from '../../plugins/memory/index.ts';
+import { type CallName, CrashError, Faults, MemoryFiles } from './memory-files.ts';
+import { createTestRuntime, type TestRuntime } from './runtime.ts';
+
+const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'physical', 'kvm'];
+
+export interface WorldOptions {
+  readonly seed?: number;
+  readonly diskBytes?: number;
+  readonly spec?: EstateSpec;
+  readonly writesPerSecond?: number;
+}
+
+/** Dies at the chosen call: before its effect, or after it. */
+export type CrashMoment = 'before' | 'after';
+
+export class World implements AsyncDisposable {
+  readonly lab: InProcessEstate;
+  readonly spec: EstateSpec;
+  readonly runtime: TestRuntime;
+  readonly store: Store;
+  readonly seed: number;
+  files = new MemoryFiles();
+  faults = new Faults();
+  crashMoment: CrashMoment = 'after';
+  engine: Engine;
+  #crashes = 0;
+
+  private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, seed: number) {
+    this.lab = lab;
+    this.spec = spec;
+    this.store = store;
+    this.seed = seed;
+    this.runtime = createTestRuntime({ seed, clock: lab.clock });
+    this.engine = undefined as unknown as Engine;
+  }
+
+  static async create(options: WorldOptions = {}): Promise<World> {
+    const seed = options.seed ?? 1;
+    const spec = options.spec ?? demoEstate({ diskBytes: options.diskBytes ?? 2 ** 20, writesPerSecond: options.writesPerSecond ?? 20 });
+    const lab = createEstate({ spec, seed, clock: 'jump' });
+    const world = new World(lab, spec, await openStore(':memory:'), seed);
+    await world.boot();
+    await world.setUp();
+    return world;
+  }
+
+  /** A new engine over what is there. */
+  async boot(): Promise<void> {
+    const { faults } = this;
+    const registry = new Registry(
+      PROFILES.map((profile) => createMemoryPlugin(profile, async () => this.#port(this.lab.open(), faults)) as never),
+    );
+    this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
+    this.engine = await Engine.open({
+      home: '/home',
+      runtime: { ...this.runtime, clock: this.#clock(faults) },
+      files: this.files,
+      store: this.#store(faults),
+      registry,
+      resolveSecret: () => Promise.reject(new DrError('SECRET_MISSING', 'the lab has no secrets')),
+      scratchDir: '/scratch',
+    });
+  }
+
+  async setUp(): Promise<void> {
+    const targets = this.spec.sites.flatMap((site) => site.endpoints.map((endpoint) => ({ site: site.name, ...endpoint })));
+    for (const site of this.spec.sites) await this.engine.call('site.add', { id: site.name });
+    for (const endpoint of targets) {
+      await this.engine.call('endpoint.add', {
+        id: endpoint.name,
+        site: endpoint.site,
+        plugin: `memory-${endpoint.profile}`,
+        config: { endpoint: endpoint.name },
+      });
+    }
+    for (const from of targets) {
+      for (const to of targets) {
+        if (from.site === to.site) continue;
+        await this.engine.call('map.set', {
+          kind: 'network',
+          from: { endpoint: from.name, place: '*' },
+          to: { endpoint: to.name, place: 'production' },
+        });
+      }
+    }
+  }
+
+  /** The process is gone; files keep what was synced, the store what was committed, the lab goes on. */
+  async crashAndRestart(): Promise<{ readonly resumed: readonly string[] }> {
+    this.#crashes += 1;
+    this.faults.crashed = true;
+    await this.engine[Symbol.asyncDispose]().catch(() => {});
+    await rollBackOpenTransaction(this.store.db);
+    this.faults = new Faults();
+    this.files = this.files.crash(this.seed + this.#crashes, this.faults);
+    await this.boot();
+    return this.engine.start();
+  }
+
+  /** Starts a verb and follows it to its end. */
+  async run(operation: string, input: object, options: { readonly reason?: string } = {}): Promise<JobRecord> {
+    const { job } = (await this.engine.call(operation, input, { actor: 'tester', ...options })) as { job: string };
+    return this.engine.settled(job);
+  }
+
+  /** The same, and it must succeed. */
+  async do(operation: string, input: object): Promise<JobRecord> {
+    const job = await this.run(operation, input);
+    if (job.state !== 'Succeeded') throw new Error(`${operation} ended ${job.state}: ${JSON.stringify(job.error ?? job.result)}`);
+    return job;
+  }
+
+  async protect(machines: readonly string[], more: object = {}): Promise<JobRecord> {
+    return this.do('protect', { machines, to: 'site-b', ...(machines.length > 1 ? { group: 'all' } : {}), ...more });
+  }
+
+  item(name: string): Promise<Item> {
+    return getItemByName(this.store.db, name);
+  }
+
+  async itemId(name: string): Promise<ItemId> {
+    return (await this.item(name)).id;
+  }
+
+  async advance(ms: number): Promise<void> {
+    await this.lab.control.call('lab.advance', { ms });
+  }
+
+  status() {
+    return this.lab.control.call('lab.status', {});
+  }
+
+  async machine(name: string, endpoint?: string): Promise<MachineStatus> {
+    const { machines } = await this.lab.control.call('lab.find', { name, ...(endpoint ? { endpoint } : {}) });
+    const [found] = machines;
+    if (!found) throw new Error(`the lab has no machine ${name}`);
+    return found;
+  }
+
+  /** Content by disk, in the order of the machine's disks. */
+  async digests(of: StateRef): Promise<string[]> {
+    return (await this.lab.control.call('lab.inspect', { of })).digests.map((disk) => disk.digest);
+  }
+
+  async verdict(of: StateRef) {
+    return (await this.lab.control.call('lab.inspect', { of })).verdict;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.engine[Symbol.asyncDispose]().catch(() => {});
+    await this.store.close();
+    await this.lab[Symbol.asyncDispose]();
+  }
+
+  #enter(faults: Faults, name: string): boolean {
+    return faults.enter(name as CallName);
+  }
+
+  #port(port: EstatePort, faults: Faults): EstatePort {
+    return {
+      call: async (method, args, options) => {
+        const dies = this.#enter(faults, `plugin.${method}`);
+        faults.check();
+        if (dies && this.crashMoment === 'before') throw new CrashError();
+        const result = await port.call(method, args, options);
+        if (faults.crashed) throw new CrashError();
+        return result;
+      },
+      [Symbol.asyncDispose]: () => port[Symbol.asyncDispose](),
+    };
+  }
+
+  #store(faults: Faults): Store {
+    const alive = this.store.db.withPlugin({
+      transformQuery: ({ node }) => {
+        if (faults.crashed) throw new CrashError();
+        return node;
+      },
+      transformResult: async ({ result }) => result,
+    });
+    const store = storeOver(alive as Db);
+    return {
+      ...store,
+      transaction: async (work) => {
+        const dies = this.#enter(faults, 'store.transaction');
+        faults.check();
+        if (!dies) return store.transaction(work);
+        if (this.crashMoment === 'after') {
+          // The commit itself is on disk; nobody hears of it.
+          faults.crashed = false;
+          try {
+            await store.transaction(work);
+          } finally {
+            faults.crashed = true;
+          }
+        }
+        throw new CrashError();
+      },
+    };
+  }
+
+  #clock(faults: Faults): Clock {
+    const { clock } = this.runtime;
+    return {
+      now: () => clock.now(),
+      sleep: async (ms, signal) => {
+        if (faults.crashed) throw new CrashError();
+        await clock.sleep(ms, signal);
+        if (faults.crashed) throw new CrashError();
+      },
+    };
+  }
+}
+
+/** A transaction that a crash cut off holds the one connection: the database itself would have rolled it back. */
+const rollBackOpenTransaction = async (db: Db): Promise<void> => {
+  await db.transaction().execute(async () => {});
+};
