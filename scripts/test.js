@@ -11,4 +11,5 @@ const run = (command, args) => {
 };
 
 if (!existsSync(join(root, 'node_modules', 'mocha'))) run('npm', ['ci', '--no-audit', '--no-fund']);
-run('npx', ['--no-install', 'mocha', ...process.argv.slice(2)]);
+const given = process.argv.slice(2);
+run('npx', ['--no-install', 'mocha', ...(given.some((word) => word.endsWith('.ts')) ? given : ['test/**/*.test.ts', ...given])]);
