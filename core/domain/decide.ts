@@ -43,10 +43,10 @@ export const retry = (item: Item, operation: Operation): Item => {
 };
 
 export const beginFailover = (item: Item, failover: Failover, facts: Facts): Item => {
-  const begun = begin(item, failover.kind, facts);
+  assertAllowed(failover.kind, item, facts);
   // A planned failover that is converted keeps what it already knows of its source.
   const known = item.state.failover;
-  return withState(begun, { failover: known ? { ...known, ...failover, startedAt: known.startedAt } : failover });
+  return withState(item, { protection: 'FailingOver', failover: known ? { ...known, ...failover, startedAt: known.startedAt } : failover });
 };
 
 export const failoverOf = (item: Item): Failover => {
