@@ -137,7 +137,7 @@ const fileExtents = async (path: string, sizeBytes: number): Promise<Extent[] | 
   }).catch(() => undefined);
   if (!answer || !/extents? found/.test(answer.stdout)) return undefined;
   const extents: Extent[] = [];
-  for (const [, first, last, flags] of answer.stdout.matchAll(/^\s*\d+:\s*(\d+)\.\.\s*(\d+):[^:]*:\s*\d+:\s*(?:\d+:)?(.*)$/gm)) {
+  for (const [, first, last, flags] of answer.stdout.matchAll(/^ *\d+: *(\d+)\.\. *(\d+):[^:\n]*: *\d+:(.*)$/gm)) {
     if (flags?.includes('delalloc') || flags?.includes('unknown')) return undefined;
     const offset = Number(first) * 4096;
     extents.push({ offset, length: Math.min((Number(last) + 1) * 4096, sizeBytes) - offset });

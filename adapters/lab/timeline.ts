@@ -15,6 +15,8 @@ interface Event {
 }
 
 const LONGEST_STEP_MS = 25;
+/** Of a long wait the guests work through the end only: a month must not take an hour to simulate. */
+const BUSY_MS = 10_000;
 
 export class Timeline {
   readonly mode: ClockMode;
@@ -97,6 +99,7 @@ export class Timeline {
     for (;;) {
       const next = this.#events[0];
       const stopAt = next && next.atMs <= untilMs ? Math.max(next.atMs, this.#nowMs) : untilMs;
+      if (this.mode !== 'real') this.#nowMs = Math.max(this.#nowMs, stopAt - BUSY_MS);
       while (this.#nowMs < stopAt) {
         const step = this.mode === 'real' ? stopAt - this.#nowMs : Math.min(LONGEST_STEP_MS, stopAt - this.#nowMs);
         this.#nowMs += step;
