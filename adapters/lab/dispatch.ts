@@ -1,4 +1,4 @@
-import { DrError } from '../../core/contract/index.ts';
+import { asDrError, DrError } from '../../core/contract/index.ts';
 import type { Estate } from './estate.ts';
 import { Faults } from './faults.ts';
 import { control } from './operations/control.ts';
@@ -68,9 +68,18 @@ export class Dispatcher {
     const handler = this.#handlers[method];
     if (!handler) throw new DrError('PROTOCOL_ERROR', `the lab has no method ${JSON.stringify(method)}`, { context: { method } });
     if (connection.cut) throw lost(method);
-    if (method.startsWith('lab.')) return (await handler({ estate: this.estate, lies: new Set(), signal }, args)) as EstateResult<M>;
+    try {
+      return (await this.#run(connection, method, handler, args, signal)) as EstateResult<M>;
+    } catch (error) {
+      if (signal?.aborted && error === signal.reason) throw error;
+      throw translate(error);
+    }
+  }
+
+  async #run(connection: Connection, method: EstateMethod, handler: Handler, args: object, signal?: AbortSignal): Promise<object> {
+    if (method.startsWith('lab.')) return handler({ estate: this.estate, lies: new Set(), signal }, args);
     if (this.#msPerCall > 0) this.estate.timeline.advance(this.#msPerCall);
-    return (await this.#vendorCall(connection, method, args as { endpoint: string }, handler, signal)) as EstateResult<M>;
+    return this.#vendorCall(connection, method, args as { endpoint: string }, handler, signal);
   }
 
   async #vendorCall(
@@ -138,6 +147,12 @@ export class Dispatcher {
     }
   }
 }
+
+/** The files under the disks can fail too. */
+const translate = (error: unknown): DrError => {
+  if ((error as NodeJS.ErrnoException | undefined)?.code !== 'ENOSPC') return asDrError(error);
+  return new DrError('TARGET_FULL', 'the file system that the lab keeps its disks on is full', { cause: error });
+};
 
 export const lost = (method: string): DrError =>
   new DrError('CONNECTION_LOST', `the connection to the lab was lost during ${method}`, { context: { method } });

@@ -80,7 +80,13 @@ export const applyImage = async (
 
 /** Writes a disk into a new sparse file. */
 export const exportImage = async (volume: Volume, path: string): Promise<{ writtenBytes: number }> => {
-  const file = await open(path, 'wx', 0o600);
+  const file = await open(path, 'wx', 0o600).catch((cause: unknown) => {
+    throw new DrError('STATE_CONFLICT', `${path} cannot be made: a file is there already, or its folder is not`, {
+      hint: 'give a path where no file is yet',
+      context: { path },
+      cause,
+    });
+  });
   try {
     await file.truncate(volume.sizeBytes);
     let writtenBytes = 0;
