@@ -36,6 +36,8 @@ export interface EngineOptions {
   readonly registry: Registry;
   readonly resolveSecret: ResolveSecret;
   readonly scratchDir: string;
+  /** The store was opened read-only by somebody who does not hold the home's lock: nothing is written, reads of the store are answered. */
+  readonly readOnly?: boolean;
 }
 
 /** Everything that can be asked of an engine, by name. */
@@ -56,11 +58,13 @@ export class Engine implements AsyncDisposable {
   readonly #bench: Workbench;
   readonly #configs: SiteConfigs;
   readonly #closing = new AbortController();
+  readonly #readOnly: boolean;
   #planner: Planner | undefined;
 
-  private constructor(core: Core, jobs: Jobs, registry: Registry) {
+  private constructor(core: Core, jobs: Jobs, registry: Registry, readOnly: boolean) {
     this.core = core;
     this.jobs = jobs;
+    this.#readOnly = readOnly;
     this.#configs = new SiteConfigs(core);
     this.#bench = {
       core,
@@ -72,9 +76,9 @@ export class Engine implements AsyncDisposable {
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
-    const { store, runtime, registry } = options;
+    const { store, runtime, registry, readOnly = false } = options;
     const ownerId = (await getMeta(store.db, 'ownerId')) ?? runtime.newId('ws');
-    await store.transaction((tx) => putMeta(tx, 'ownerId', ownerId));
+    if (!readOnly) await store.transaction((tx) => putMeta(tx, 'ownerId', ownerId));
     const core: Core = {
       home: options.home,
       ownerId,
@@ -87,7 +91,7 @@ export class Engine implements AsyncDisposable {
     };
     const jobs = createStepJournal(store, runtime);
     defineVerbs(core, jobs);
-    return new Engine(core, jobs, registry);
+    return new Engine(core, jobs, registry, readOnly);
   }
 
   /** What a killed engine left is finished or given up, then interrupted jobs go on (F4, F5, T2). */
@@ -137,6 +141,7 @@ export class Engine implements AsyncDisposable {
         hint: `correct ${key || 'the input'} and try again`,
       });
     }
+    if (operation.kind !== 'read' && this.#readOnly) throw new DrError('INTERNAL', `${name} was asked of an engine that only reads`);
     if (operation.kind !== 'read' && name !== 'reconcile') await this.#refuseReadOnly(name);
     const result = await operation.run(this.#bench, parsed.data, {
       actor: caller.actor ?? 'local',
@@ -172,10 +177,11 @@ export class Engine implements AsyncDisposable {
     await this.#planner?.stop();
     await this.jobs.stop();
     this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
-    await this.#configs.write().catch((error: unknown) => {
-      if (!isDrError(error)) throw error;
-      this.core.runtime.log.warn('site configuration could not be written', { code: error.code });
-    });
+    if (!this.#readOnly)
+      await this.#configs.write().catch((error: unknown) => {
+        if (!isDrError(error)) throw error;
+        this.core.runtime.log.warn('site configuration could not be written', { code: error.code });
+      });
     await this.core.host[Symbol.asyncDispose]();
   }
 }
