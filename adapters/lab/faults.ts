@@ -32,13 +32,13 @@ export class Faults {
   /** What the rules do to this call, in the order in which they were added. */
   match(method: string, args: object, random: Random): FaultAct[] {
     if (this.#armed.size === 0) return [];
-    const text = new Set(machinesIn(args));
+    const machines = new Set(machinesIn(args));
     const acts: FaultAct[] = [];
     for (const armed of this.#armed.values()) {
       const { rule } = armed;
       if (!methodMatches(rule.method, method)) continue;
       if (rule.endpoint !== undefined && rule.endpoint !== (args as { endpoint?: string }).endpoint) continue;
-      if (rule.machine !== undefined && !text.has(rule.machine)) continue;
+      if (rule.machine !== undefined && !machines.has(rule.machine)) continue;
       armed.matched++;
       if (armed.acted >= (rule.times ?? (rule.nth === undefined ? Number.POSITIVE_INFINITY : 1))) continue;
       if (rule.nth !== undefined && armed.matched < rule.nth) continue;

@@ -101,7 +101,6 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
       ...snapshotSource,
       consistency: ['crash'],
       testNetwork: 'host',
-      snapshotSurvivesDisconnect: false,
       maxSnapshotsPerMachine: 8,
     },
     source: 'snapshot',

@@ -36,7 +36,13 @@ export interface Link {
   readonly capabilities: Capabilities;
 }
 
-export type Facets = Pick<Session, 'source' | 'target'>;
+/** What makes one shape of plugin: its promises, and the two facets in which shapes differ. */
+export interface Shape {
+  readonly displayName: string;
+  /** The most that it can ever do; the endpoint says what holds here and now. */
+  readonly capabilities: Partial<Capabilities>;
+  readonly facets: (link: Link) => Pick<Session, 'source' | 'target'>;
+}
 
 export const connect = async (
   profile: ProfileName,
@@ -44,7 +50,7 @@ export const connect = async (
   config: Config,
   host: HostContext,
   call: Call,
-  facets: (link: Link) => Facets,
+  facets: Shape['facets'],
 ): Promise<Session> => {
   const at = { endpoint: config.endpoint, owner: host.ownerId };
   const port = await openEstate(config.address ?? 'in-process');

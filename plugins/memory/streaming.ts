@@ -1,16 +1,30 @@
+// A streaming source without snapshots, on servers that can be adopted as targets.
 import type { PassInfo } from '../../adapters/lab/port.ts';
 import type { Baseline, Call, CaptureRequest, DiskId, MachineId, Pass, PassDisk, StreamingSource } from '../../core/contract/index.ts';
-import { type Link, paged } from './connect.ts';
+import { adoptingTarget } from './adopt-only.ts';
+import { type Link, paged, type Shape } from './connect.ts';
 import { openReader } from './disks.ts';
 
 /** Passes go on while they get smaller, so that the frozen one is short. */
 const MOST_PASSES = 4;
 const SMALL_ENOUGH_BYTES = 1 << 20;
 
+export const physical: Shape = {
+  displayName: 'Simulated physical servers',
+  capabilities: {
+    tracking: 'native',
+    consistency: ['crash', 'application'],
+    atomicity: 'machine',
+    power: ['on', 'off', 'shutdown'],
+    finalFreeze: true,
+  },
+  facets: (link) => ({ source: streamingSource(link), target: adoptingTarget(link) }),
+};
+
 type Since = Readonly<Record<string, Baseline>>;
 
 /** A server without snapshots: passes over the running machine, then a short frozen one. */
-export const streamingSource = (link: Link): StreamingSource => {
+const streamingSource = (link: Link): StreamingSource => {
   const { port, at } = link;
   return {
     kind: 'streaming',

@@ -185,7 +185,7 @@ const status = (estate: Estate): EstateStatus => {
   const leftovers: EstateStatus['leftovers'][number][] = [];
   for (const { owner, info } of estate.snapshots.values()) leftovers.push({ owner, kind: 'snapshot', id: info.id });
   for (const { owner, id, state } of estate.forks.values()) if (state !== 'promoted') leftovers.push({ owner, kind: 'fork', id });
-  for (const { id, replica } of machines) if (replica) leftovers.push({ owner: replica.owner, kind: 'replica', id });
+  for (const { id, replica } of machines) if (replica && !replica.adopted) leftovers.push({ owner: replica.owner, kind: 'replica', id });
   for (const { places } of estate.endpoints.values()) {
     for (const { id, isolated } of places) if (isolated) leftovers.push({ owner: isolated.owner, kind: 'testNetwork', id });
   }

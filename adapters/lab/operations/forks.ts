@@ -1,17 +1,11 @@
-import {
-  type DiskId,
-  type DiskSpec,
-  DrError,
-  type Finding,
-  type ForkId,
-  type MachineId,
-  type NicId,
-} from '../../../core/contract/index.ts';
+import { type DiskId, type DiskSpec, DrError, type Finding, type ForkId, type MachineId } from '../../../core/contract/index.ts';
 import { type Estate, missing } from '../estate.ts';
 import type { ForkArgs, ForkInfo } from '../port.ts';
 import type { ForkRecord, MachineRecord } from '../records.ts';
-import { type Handlers, mapOf, nothing, pageOf } from './handlers.ts';
+import { type Context, type Handlers, mapOf, nothing, pageOf } from './handlers.ts';
 import { assertNoForks, connectNics, ownReplica } from './target.ts';
+
+const MERGE_MS = 20;
 
 export const forks: Handlers<'forks'> = {
   'forks.create': ({ estate }, args) => {
@@ -22,11 +16,12 @@ export const forks: Handlers<'forks'> = {
     return describe(estate, made ?? create(estate, args));
   },
 
-  'forks.promote': ({ estate }, args) => {
+  'forks.promote': async (context, args) => {
+    const { estate } = context;
     const fork = estate.fork(args.fork, args);
     if (fork.state !== 'promoted') {
       estate.assertFence(estate.machine(fork.replica), args.fence);
-      promote(estate, fork);
+      await promote(context, fork);
     }
     return { machine: estate.describe(estate.machine(fork.machine)) };
   },
@@ -142,8 +137,11 @@ const pairDisks = (replica: MachineRecord, args: ForkArgs): { pairs: { want: Dis
   return { pairs, findings };
 };
 
-/** One disk after the other, each in one instant, so that it can go on after a stop in between; a running guest sees no difference. */
-const promote = (estate: Estate, fork: ForkRecord): void => {
+/**
+ * One disk after the other, each in one instant, so that a running guest sees no difference. A stop in between leaves some disks merged
+ * and the machine whole; promoting again goes on with the rest.
+ */
+const promote = async ({ estate, signal }: Context, fork: ForkRecord): Promise<void> => {
   const others = estate.forksOf(fork.replica).filter((other) => other.id !== fork.id && other.mode === 'overlay');
   if (fork.mode === 'overlay' && others.length > 0) {
     throw new DrError('STATE_CONFLICT', `replica ${fork.replica} has another fork ${others[0]!.id}`, {
@@ -152,18 +150,32 @@ const promote = (estate: Estate, fork: ForkRecord): void => {
     });
   }
   fork.state = 'promoting';
-  const replica = estate.machine(fork.replica);
-  const machine = estate.machine(fork.machine);
+  estate.revision++;
   for (const [disk, below] of mapOf<DiskId, ForkRecord['base'][DiskId]>(fork.base)) {
-    if (fork.mode === 'clone' || machine.volumes[disk] === below.volume) continue;
-    const overlay = estate.live(machine, disk);
-    overlay.mergeIntoParent();
-    machine.volumes[disk] = below.volume;
-    if (machine !== replica) delete replica.volumes[below.disk];
-    estate.removeLayer(overlay.name);
+    if (fork.mode === 'clone' || estate.machine(fork.machine).volumes[disk] === below.volume) continue;
+    await estate.timeline.sleep(MERGE_MS, signal);
+    mergeDisk(estate, fork, disk);
   }
+  if (fork.state === 'promoting') settlePromotion(estate, fork);
+};
+
+const mergeDisk = (estate: Estate, fork: ForkRecord, disk: DiskId): void => {
+  const machine = estate.machine(fork.machine);
+  const below = fork.base[disk]!;
+  // Another promotion of the same fork may have been quicker.
+  if (machine.volumes[disk] === below.volume) return;
+  const overlay = estate.live(machine, disk);
+  overlay.mergeIntoParent();
+  machine.volumes[disk] = below.volume;
+  if (fork.machine !== fork.replica) delete estate.machine(fork.replica).volumes[below.disk];
+  estate.removeLayer(overlay.name);
+  estate.revision++;
+};
+
+const settlePromotion = (estate: Estate, fork: ForkRecord): void => {
+  const machine = estate.machine(fork.machine);
   if (!estate.profileOf(machine).trackingSurvivesPromotion) estate.resetTrackers(machine);
-  if (machine !== replica) estate.removeMachine(replica);
+  if (fork.machine !== fork.replica) estate.removeMachine(estate.machine(fork.replica));
   else dropDisksBeyond(estate, machine);
   delete machine.replica;
   delete machine.fork;
@@ -201,6 +213,3 @@ const discard = (estate: Estate, fork: ForkRecord): void => {
   estate.forks.delete(fork.id);
   estate.revision++;
 };
-
-export const nicIdOf = (machine: MachineRecord, nic: NicId): NicId =>
-  machine.spec.nics.find((other) => other.id === nic)?.id ?? missing('nic', nic);

@@ -1,7 +1,7 @@
-import { DrError, type PlaceId } from '../../../core/contract/index.ts';
-import { bootFirst } from '../estate.ts';
+import { DrError, type NicId, type PlaceId } from '../../../core/contract/index.ts';
+import { missing } from '../estate.ts';
 import { setGuestAddresses } from '../guest.ts';
-import { nicIdOf } from './forks.ts';
+import type { MachineRecord } from '../records.ts';
 import { type Handlers, nothing } from './handlers.ts';
 import { describePlace } from './inventory.ts';
 
@@ -63,11 +63,11 @@ export const network: Handlers<'network'> = {
   'network.setAddresses': ({ estate }, args) => {
     const machine = estate.machine(args.machine, args.endpoint);
     estate.assertFence(machine, args.fence);
-    for (const nic of Object.keys(args.addresses)) nicIdOf(machine, nic as Parameters<typeof nicIdOf>[1]);
+    for (const nic of Object.keys(args.addresses)) nicIdOf(machine, nic as NicId);
     const addresses = Object.values(args.addresses).flat();
     const guest = estate.guests.get(machine.id);
     const [boot] = estate.guestDisks(machine);
-    const kept = boot !== undefined && bootFirst(machine.spec).length > 0 && setGuestAddresses(boot, addresses);
+    const kept = boot !== undefined && setGuestAddresses(boot, addresses);
     if (guest) guest.addresses = addresses;
     estate.touch(machine);
     if (kept) return { findings: [] };
@@ -77,3 +77,6 @@ export const network: Handlers<'network'> = {
     };
   },
 };
+
+const nicIdOf = (machine: MachineRecord, nic: NicId): NicId =>
+  machine.spec.nics.find((other) => other.id === nic)?.id ?? missing('nic', nic);

@@ -4,7 +4,7 @@ import { bootFirst, type Estate, missing } from '../estate.ts';
 import type { DiskDigest, SnapshotArgs, SnapshotInfo } from '../port.ts';
 import type { MachineRecord, SnapshotRecord } from '../records.ts';
 import type { Volume } from '../volume.ts';
-import { type Context, extentPage, type Handlers, mapOf, nothing, pageOf } from './handlers.ts';
+import { type Context, extentPage, type Handlers, nothing, pageOf } from './handlers.ts';
 
 /** Writes that a guest makes between two machines of one request where the hypervisor cannot stop both. */
 const WRITES_BETWEEN_MACHINES = 1;
@@ -189,4 +189,3 @@ const letWrite = (estate: Estate, machines: readonly MachineRecord[], writes: nu
 
 export const totalBytes = (extents: readonly { readonly length: number }[]): number =>
   extents.reduce((sum, extent) => sum + extent.length, 0);
-export const entriesOf = mapOf;
