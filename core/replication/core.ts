@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { type Call, DrError, type Epoch, type ItemId } from '../contract/index.ts';
 import type { Item, Side } from '../domain/item.ts';
+import { createCall } from '../host/call.ts';
 import type { EndpointSession, Host } from '../host/host.ts';
-import { createCall } from '../host/host.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Marks } from '../journal/marks.ts';
 import type { Files } from '../ports/files.ts';

@@ -228,9 +228,8 @@ class CycleRun {
   }
 
   /** P1: one plugin call may claim its own atomicity; several are skewed by the time between the earliest call and the latest return. */
-  #atomicity(one: Snapshot['atomicity']): string {
-    if (this.#calls > 1) return `skewed(${this.#lastReturnAt - this.#firstCallAt})`;
-    return typeof one === 'string' ? one : `skewed(${one.skewedMs})`;
+  #atomicity(one: Snapshot['atomicity']): Snapshot['atomicity'] {
+    return this.#calls > 1 ? { skewedMs: this.#lastReturnAt - this.#firstCallAt } : one;
   }
 
   async #captureSnapshot(member: Member, snapshot: Snapshot): Promise<void> {
@@ -354,7 +353,7 @@ class CycleRun {
 interface Taken {
   readonly spec: MachineSpec;
   readonly takenAt: string;
-  readonly atomicity: string;
+  readonly atomicity: Snapshot['atomicity'];
   readonly consistency: 'crash' | 'application';
   readonly fellBackBecause?: string;
   readonly baselines: Readonly<Record<DiskKey, Baseline>>;

@@ -48,13 +48,14 @@ export const buffers = new BufferPool();
 
 export const isZero = (data: Uint8Array): boolean => ZEROES.subarray(0, data.length).equals(data);
 
-/** Rounds ranges out to the alignment, joins what then overlaps, and cuts to at most `maxBytes`. */
+/** Rounds ranges out to the alignment, joins what then overlaps, leaves out what is before `from`, and cuts to at most `maxBytes`. */
 export async function* pieces(
   extents: AsyncIterable<Extent> | Iterable<Extent>,
   disk: Pick<DiskSource, 'sizeBytes' | 'alignmentBytes'>,
   maxBytes: number,
+  from = 0,
 ): AsyncGenerator<Extent> {
-  let doneTo = 0;
+  let doneTo = from - (from % disk.alignmentBytes);
   const step = Math.max(disk.alignmentBytes, maxBytes - (maxBytes % disk.alignmentBytes));
   for await (const { offset, length, zero } of extents) {
     const start = Math.max(doneTo, offset - (offset % disk.alignmentBytes));
@@ -82,7 +83,7 @@ export const pump = async (request: PumpRequest): Promise<PumpReport> => {
     try {
       await using source = await request.open();
       const block = Math.min(BLOCK_BYTES, source.maxRequestBytes);
-      for await (const piece of pieces(request.extents(movedUpTo), source, block)) {
+      for await (const piece of pieces(request.extents(movedUpTo), source, block, movedUpTo)) {
         request.signal.throwIfAborted();
         await flight.room(source.maxInFlight);
         flight.add(piece.offset, async () => {

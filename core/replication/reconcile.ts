@@ -1,5 +1,5 @@
 // After a start: what a killed engine left is finished or given up, by the journals' seals and by tag (T2, F5, promise 5).
-import { type ItemId, isDrError } from '../contract/index.ts';
+import { type Fork, type ItemId, isDrError } from '../contract/index.ts';
 import type { EndpointSession } from '../host/host.ts';
 import type { Point } from '../journal/journal.ts';
 import { findItem, listItems } from '../state/items.ts';

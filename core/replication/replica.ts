@@ -86,7 +86,7 @@ export const toPointRecord = (item: Item, point: Point): PointRecord => ({
   takenAt: point.takenAt,
   kind: point.kind,
   consistency: point.consistency,
-  atomicity: point.atomicity,
+  atomicity: typeof point.atomicity === 'string' ? point.atomicity : `skewed(${point.atomicity.skewedMs})`,
   digest: point.digest,
   ...(point.groupCycle === undefined ? {} : { groupCycle: point.groupCycle }),
   sealedAt: point.sealedAt,

@@ -3,7 +3,7 @@
 import { demoEstate } from '../../adapters/lab/demo-estate.ts';
 import { createEstate, type InProcessEstate } from '../../adapters/lab/in-process.ts';
 import type { EstatePort, EstateSpec, MachineStatus, ProfileName, StateRef } from '../../adapters/lab/port.ts';
-import { DrError, type ItemId } from '../../core/contract/index.ts';
+import { DrError, type ItemId, type MachineId } from '../../core/contract/index.ts';
 import type { Item } from '../../core/domain/item.ts';
 import { Engine } from '../../core/engine.ts';
 import type { JobRecord } from '../../core/flow/flow.ts';
@@ -37,6 +37,8 @@ export class World implements AsyncDisposable {
   faults = new Faults();
   crashMoment: CrashMoment = 'after';
   engine: Engine;
+  /** Content of each machine, by disk, at the moment when the engine powered it on. */
+  readonly startedFrom = new Map<string, string[]>();
   #crashes = 0;
 
   private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, seed: number) {
@@ -111,6 +113,11 @@ export class World implements AsyncDisposable {
     return this.engine.start();
   }
 
+  /** Resolves when the chosen call was reached. */
+  async untilCrash(): Promise<void> {
+    while (!this.faults.crashed) await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Starts a verb and follows it to its end. */
   async run(operation: string, input: object, options: { readonly reason?: string } = {}): Promise<JobRecord> {
     const { job } = (await this.engine.call(operation, input, { actor: 'tester', ...options })) as { job: string };
@@ -176,6 +183,10 @@ export class World implements AsyncDisposable {
         const dies = this.#enter(faults, `plugin.${method}`);
         faults.check();
         if (dies && this.crashMoment === 'before') throw new CrashError();
+        if (method === 'power.set' && (args as { to: string }).to === 'on') {
+          const { machine } = args as { machine: MachineId };
+          this.startedFrom.set(machine, await this.digests({ machine }));
+        }
         const result = await port.call(method, args, options);
         if (faults.crashed) throw new CrashError();
         return result;

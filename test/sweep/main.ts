@@ -1,0 +1,48 @@
+// npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT]: last line "N points, N broken".
+import { parseArgs } from 'node:util';
+import { countCalls, MODES, SCRIPTS, sweepPoint } from './fault.ts';
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { points: { type: 'string' }, seed: { type: 'string', default: '1' }, only: { type: 'string' }, call: { type: 'string' } },
+});
+
+const report = (points: number, broken: number): void => {
+  process.stdout.write(`${points} points, ${broken} broken\n`);
+  process.exitCode = broken > 0 ? 1 : 0;
+};
+
+const sweepFaults = async (): Promise<void> => {
+  const seed = Number(values.seed);
+  const scripts = SCRIPTS.filter((script) => script.name.includes(values.only ?? ''));
+  const plan: { script: (typeof SCRIPTS)[number]; mode: (typeof MODES)[number]; call: number }[] = [];
+  for (const script of scripts) {
+    const calls = await countCalls(script, seed);
+    process.stdout.write(`${script.name}: ${calls} calls\n`);
+    for (const mode of MODES)
+      for (let call = 1; call <= calls; call++) if (!values.call || Number(values.call) === call) plan.push({ script, mode, call });
+  }
+  const wanted = values.points ? Number(values.points) : plan.length;
+  const step = Math.max(1, plan.length / wanted);
+  let points = 0;
+  let broken = 0;
+  for (let at = (seed * 7) % step; at < plan.length; at += step) {
+    const entry = plan[Math.floor(at)];
+    if (!entry) break;
+    points += 1;
+    const found = await sweepPoint(entry.script, entry.mode, entry.call, seed);
+    if (!found) continue;
+    broken += 1;
+    process.stdout.write(
+      `BROKEN ${found.script} ${JSON.stringify(found.mode)} call ${found.call} (${found.at})\n  ${found.problems.join('\n  ')}\n`,
+    );
+  }
+  report(points, broken);
+};
+
+const [kind] = positionals;
+if (kind === 'fault') await sweepFaults();
+else {
+  process.stderr.write('usage: npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT]\n');
+  process.exitCode = 2;
+}
