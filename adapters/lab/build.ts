@@ -1,5 +1,6 @@
 import type { DiskSpec, MachineId, MachineSpec, NicSpec, PlaceId } from '../../core/contract/index.ts';
 import { DrError } from '../../core/contract/index.ts';
+import { SMALLEST_DISK_BYTES } from './database.ts';
 import type { Estate } from './estate.ts';
 import { installGuest } from './guest.ts';
 import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
@@ -10,12 +11,33 @@ const GIB = 2 ** 30;
 
 /** Makes what the description says. Machines that are on are up at once: an estate begins in the middle of its day. */
 export const build = (estate: Estate, spec: EstateSpec): void => {
+  assertSpec(spec);
   for (const site of spec.sites) {
     if (!estate.sites.has(site.name)) estate.sites.set(site.name, { name: site.name, burned: false, linkCut: false });
     for (const endpoint of site.endpoints) buildEndpoint(estate, site.name, endpoint);
   }
   estate.timeline.settle();
   estate.revision++;
+};
+
+/** A description may come from a file. */
+const assertSpec = (spec: EstateSpec): void => {
+  const bad = (message: string) => new DrError('CONFIG_INVALID', message, { hint: 'correct the description of the estate' });
+  if (!Array.isArray(spec?.sites) || spec.sites.some((site) => typeof site.name !== 'string' || !Array.isArray(site.endpoints))) {
+    throw bad('the estate is not described as sites with endpoints');
+  }
+  for (const endpoint of spec.sites.flatMap((site) => site.endpoints)) {
+    if (!(endpoint.profile in PROFILES)) throw bad(`endpoint ${endpoint.name} has the profile ${endpoint.profile}, which there is not`);
+    if (!Array.isArray(endpoint.networks) || !Array.isArray(endpoint.storage))
+      throw bad(`endpoint ${endpoint.name} lacks networks or storage`);
+    for (const machine of endpoint.machines ?? []) {
+      const smallest = machine.workload === 'none' ? 512 : SMALLEST_DISK_BYTES;
+      const fits = (disk: { readonly sizeBytes: number }) => disk.sizeBytes >= smallest && disk.sizeBytes % 512 === 0;
+      if (!Array.isArray(machine.disks) || machine.disks.length === 0 || !machine.disks.every(fits)) {
+        throw bad(`machine ${machine.name} needs disks of ${smallest} bytes or more, in whole sectors`);
+      }
+    }
+  }
 };
 
 const buildEndpoint = (estate: Estate, site: string, spec: EndpointSpec): void => {

@@ -71,7 +71,7 @@ export class Dispatcher {
     try {
       return (await this.#run(connection, method, handler, args, signal)) as EstateResult<M>;
     } catch (error) {
-      if (signal?.aborted && error === signal.reason) throw error;
+      signal?.throwIfAborted();
       throw translate(error);
     }
   }

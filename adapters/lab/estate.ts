@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import {
   type DiskId,
   DrError,
@@ -65,6 +66,8 @@ export class Estate {
   readonly truths: Truth[] = [];
   /** So many older ones are forgotten. */
   truthsDropped = 0;
+  /** Whoever waits for something else than time. */
+  readonly changed = new EventEmitter<{ machine: [MachineId]; thaw: [MachineId] }>().setMaxListeners(0);
   readonly usedBytes = new Map<PlaceId, number>();
   /** Rises with each change that a watcher or the state file should see. */
   revision = 0;
@@ -91,6 +94,7 @@ export class Estate {
   touch(machine: MachineRecord, gone = false): void {
     this.revision++;
     this.#touched.set(machine.id, { endpoint: machine.endpoint, revision: this.revision, gone });
+    this.changed.emit('machine', machine.id);
   }
 
   touchedSince(endpoint: string, revision: number): { changed: MachineId[]; gone: MachineId[] } {
@@ -270,7 +274,7 @@ export class Estate {
 
   thaw(machine: MachineRecord): void {
     this.freezes.get(machine.id)?.callOff();
-    this.freezes.delete(machine.id);
+    if (this.freezes.delete(machine.id)) this.changed.emit('thaw', machine.id);
   }
 
   /** Whether two copies of one guest can reach production at once: recorded for ever. */

@@ -52,6 +52,7 @@ export const connect = async (
   call: Call,
   facets: Shape['facets'],
 ): Promise<Session> => {
+  call.signal.throwIfAborted();
   const at = { endpoint: config.endpoint, owner: host.ownerId };
   const port = await openEstate(config.address ?? 'in-process');
   try {

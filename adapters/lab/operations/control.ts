@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { type DiskId, DrError, type Machine } from '../../../core/contract/index.ts';
 import { build } from '../build.ts';
 import { check } from '../checker.ts';
@@ -12,8 +13,6 @@ import { baseOf } from './disk.ts';
 import { type Handlers, nothing } from './handlers.ts';
 import { switchOn } from './inventory.ts';
 import { addDisk, growDisk, removeDisk } from './target.ts';
-
-const FREEZE_POLL_MS = 5;
 
 /** What only a lab can do: look behind the guests' backs, and break things. */
 export const control = (faults: Faults, cutConnections: (endpoint?: string) => void): Handlers<'lab'> => ({
@@ -107,7 +106,7 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
     return nothing;
   },
   'lab.write': async ({ estate, signal }, args) => {
-    while (estate.freezes.has(args.machine)) await estate.timeline.sleep(FREEZE_POLL_MS, signal);
+    while (estate.freezes.has(args.machine)) await once(estate.changed, 'thaw', signal ? { signal } : {});
     estate.write(estate.machine(args.machine), args.disk, args.offset, args.data);
     return nothing;
   },
@@ -191,7 +190,7 @@ const status = (estate: Estate): EstateStatus => {
   }
   return {
     now: estate.now(),
-    sites: [...estate.sites.values()],
+    sites: [...estate.sites.values()].map((site) => ({ ...site })),
     endpoints: [...estate.endpoints.values()].map(({ name, site, profile }) => ({
       name,
       site,
@@ -199,7 +198,7 @@ const status = (estate: Estate): EstateStatus => {
       machines: machines.filter((machine) => machine.endpoint === name).length,
     })),
     machines: machines.map((machine) => machineStatus(estate, machine)),
-    violations: estate.violations,
+    violations: [...estate.violations],
     leftovers,
   };
 };

@@ -48,8 +48,8 @@ export const inventory: Handlers<'inventory' | 'session' | 'power' | 'fence'> = 
     const since = args.cursor === undefined ? estate.revision : Number(args.cursor);
     const look = () => estate.touchedSince(args.endpoint, since);
     let found = look();
-    for (let waited = 0; found.changed.length + found.gone.length === 0 && waited < args.waitMs; waited += 50) {
-      await estate.timeline.sleep(50, signal);
+    if (found.changed.length + found.gone.length === 0) {
+      await nextChange(estate, args.endpoint, args.waitMs, signal);
       found = look();
     }
     return { cursor: String(Math.max(since, estate.revision)), ...found };
@@ -109,6 +109,31 @@ export const switchOn = (estate: Estate, machine: MachineRecord): void => {
   }
   estate.powerOn(machine);
 };
+
+/** Until a machine of the endpoint changes or the time has passed; a watcher never makes time pass by itself. */
+const nextChange = (estate: Estate, endpoint: string, waitMs: number, signal: AbortSignal | undefined): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const end = () => {
+      callOff();
+      estate.changed.off('machine', onMachine);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const onMachine = (id: MachineRecord['id']) => {
+      if ((estate.machines.get(id)?.endpoint ?? endpoint) !== endpoint) return;
+      end();
+      resolve();
+    };
+    const onAbort = () => {
+      end();
+      reject(signal?.reason);
+    };
+    const callOff = estate.timeline.schedule(waitMs, () => {
+      end();
+      resolve();
+    });
+    estate.changed.on('machine', onMachine);
+    signal?.addEventListener('abort', onAbort, { once: true });
+  });
 
 const shutDown = async ({ estate, signal }: Context, machine: MachineRecord, timeoutMs: number): Promise<void> => {
   if (machine.power === 'off') return;

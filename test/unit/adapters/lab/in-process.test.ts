@@ -205,3 +205,70 @@ describe('an estate in process', () => {
     expect(await codeOf(waiting)).to.equal('Error: enough');
   });
 });
+
+describe('a watcher and a writer of the lab', () => {
+  it('do not make time pass: the one waits for a change, the other for the thaw', async () => {
+    await using bench = new Bench();
+    const session = await bench.connect('servers-a', 'physical');
+    const machine = await bench.machineNamed('ledger');
+    const { spec } = await session.inventory.getMachine(machine, callOf());
+    const { control } = bench.lab;
+    const at = { endpoint: 'servers-a', owner: 'owner-1', machine };
+    const { freeze } = await control.call('stream.freeze', { ...at, operationId: 'one', consistency: 'crash', maxFreezeMs: 60_000 });
+    const before = bench.lab.clock.now();
+    let written = false;
+    const writing = control.call('lab.write', { machine, disk: spec.disks[0]!.id, offset: 0, data: new Uint8Array(512) }).then(() => {
+      written = true;
+    });
+    const watching = control.call('inventory.changes', { ...at, waitMs: 3_600_000 });
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    expect(written).to.equal(false);
+    expect(bench.lab.clock.now() - before).to.be.below(1000);
+
+    await control.call('stream.endFreeze', { ...at, freeze, outcome: 'thaw' });
+    await writing;
+    await control.call('lab.rename', { machine, name: 'renamed' });
+    expect((await watching).changed).to.deep.equal([machine]);
+  });
+});
+
+describe('extents', () => {
+  it('come in pages that join without a gap, from any offset on', async () => {
+    await using bench = new Bench(demoEstate({ diskBytes: 64 << 20 }));
+    const session = await bench.connect('vcenter-a', 'vmware');
+    const machine = await bench.machineNamed('shop-web');
+    if (session.source?.kind !== 'snapshot') throw new Error('no snapshots');
+    const { source } = session;
+    await session.power!.set(machine, 'off', callOf());
+    await source.enableTracking(machine, callOf());
+    const take = (since = new Map()) => source.createSnapshot([machine], { consistency: 'crash', orElse: 'crash', since }, callOf());
+    const { disk, baseline } = (await take()).disks[0]!;
+    for (let n = 0; n < 500; n++) {
+      await bench.lab.control.call('lab.write', { machine, disk, offset: n * 131_072, data: new Uint8Array(512).fill(1) });
+    }
+    const { id } = await take(new Map([[disk, baseline]]));
+
+    const all = await collect(source.changedExtents(id, disk, 0, callOf()));
+    const later = await collect(source.changedExtents(id, disk, 300 * 131_072 + 4096, callOf()));
+
+    expect(all.map((extent) => extent.offset)).to.deep.equal(Array.from({ length: 500 }, (_, n) => n * 131_072));
+    expect(later).to.have.length(200);
+    expect(later[0]).to.deep.equal({ offset: 300 * 131_072 + 4096, length: 65_536 - 4096 });
+  });
+});
+
+describe('the description of an estate', () => {
+  it('is refused with what is wrong with it', () => {
+    const machine = { name: 'm', disks: [{ sizeBytes: 1000 }] };
+    const endpoint = { name: 'e', profile: 'vmware', networks: [], storage: [{ name: 's', capacityBytes: 1 }], machines: [machine] };
+    for (const [spec, what] of [
+      [{}, /sites with endpoints/],
+      [{ sites: [{ name: 's', endpoints: [{ ...endpoint, profile: 'xen' }] }] }, /xen/],
+      [{ sites: [{ name: 's', endpoints: [endpoint] }] }, /machine m needs disks/],
+    ] as const) {
+      expect(() => createEstate({ spec: spec as never }))
+        .to.throw(what)
+        .with.property('code', 'CONFIG_INVALID');
+    }
+  });
+});
