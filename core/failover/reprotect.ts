@@ -14,6 +14,7 @@ import { deletePointsOf } from '../state/points.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
 import { commitChange, concluded, eachMember, itemNow, leaveFailed, transition } from './members.ts';
+import { inspectStaleSource } from './resolve.ts';
 
 export const createReprotect = (core: Core): Verb<{ readonly items: readonly ItemId[] }, unknown> => ({
   name: 'reprotect',
@@ -62,7 +63,8 @@ const inspectOldSource = (core: Core, flow: Flow, id: ItemId): Promise<unknown> 
             hint: 'release the machine and protect it anew',
           });
         }
-        if (!isSeenOff(look)) {
+        // One that has started again since the failover is stale: it is isolated, and then it is off (F4).
+        if (!isSeenOff(look) && (await inspectStaleSource(core, item, signal)) !== 'isolated') {
           throw new DrError('STATE_CONFLICT', `the old source of ${item.name} is not off (power ${look.machine.power})`, {
             context: { item: id, state: look.machine.power },
             hint: 'two copies may run: run resolve --keep to decide which one stays',

@@ -35,6 +35,10 @@ export const inspectStaleSources = async (core: Core, signal: AbortSignal): Prom
   return seen;
 };
 
+/** The old source of one item, also when a verb is about to write to it. */
+export const inspectStaleSource = (core: Core, item: Item, signal: AbortSignal): Promise<StaleSource['did']> =>
+  inspect(core, item, item.source, signal);
+
 const inspect = async (core: Core, item: Item, side: Side, signal: AbortSignal): Promise<StaleSource['did']> => {
   const look = await lookAt(core, side, `fence/${item.id}`, signal);
   if (!look.reachable) return 'unreachable';

@@ -23,6 +23,8 @@ export type Mode =
   | { readonly is: 'delta' }
   /** Straight to the replica, before the disk's first point; `compare` when the replica may hold content already (seed, restarted copy). */
   | { readonly is: 'first'; readonly compare: boolean }
+  /** A later pass of a first copy: the ranges that were written meanwhile, straight to the replica. */
+  | { readonly is: 'direct' }
   /** Both sides are read and what differs goes to the redo. `within`: together with the tracker's changes these ranges are proven to hold every difference. */
   | { readonly is: 'compare'; readonly within?: readonly Extent[] }
   /** A comparison that reports what differs although the tracker did not name it (promise 6). */
@@ -64,6 +66,7 @@ const collect = async (ranges: AsyncIterable<Extent>): Promise<Extent[]> => {
 
 /** Moves one disk. Returns the bytes read from the source. */
 export const captureDisk = async (context: CaptureContext, disk: FrozenDisk, mode: Mode): Promise<number> => {
+  if (mode.is === 'direct') return captureDirect(context, disk);
   if (mode.is === 'first' || (mode.is === 'compare' && !mode.within)) return captureWhole(context, disk, mode);
   try {
     if (mode.is === 'compare' && mode.within) {
@@ -81,11 +84,20 @@ export const captureDisk = async (context: CaptureContext, disk: FrozenDisk, mod
   }
 };
 
+const captureDirect = async (context: CaptureContext, disk: FrozenDisk): Promise<number> => {
+  const replica = await context.replica(disk.key);
+  const ranges = extents.normalise(await collect(disk.changed(0)));
+  await context.journal.markAllocated(disk.key, ranges);
+  const readBytes = await moveRanges(context, disk, (from) => after(ranges, from), directSink(context, disk.key, replica));
+  await context.writer.checkpoint(disk.key, () => replica.flush());
+  return readBytes;
+};
+
 /** `named`: what may differ; with it everything else that differs is reported. */
 const captureWhole = async (
   context: CaptureContext,
   disk: FrozenDisk,
-  mode: Exclude<Mode, { is: 'delta' | 'verify' }>,
+  mode: Extract<Mode, { is: 'first' | 'compare' }>,
   named?: readonly Extent[],
 ): Promise<number> => {
   const { journal, writer } = context;

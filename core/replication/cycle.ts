@@ -88,19 +88,25 @@ const prepare = async (core: Core, request: CycleRequest, cycle: CycleRecord): P
     const session = await sourceOf(core, found);
     const item = await followShape(core, found, session, request.signal);
     const journal = await core.journals.journal(item.state.direction.to, item.id);
-    members.push({ item, pointId, journal, session, since: baselinesToAsk(item, session, journal) });
+    members.push({ item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal) });
   }
   return members;
 };
 
-/** The baselines that a delta starts from: none when this cycle must compare or copy. */
-const baselinesToAsk = (item: Item, session: EndpointSession, journal: Journal): Map<DiskId, Baseline> => {
+/**
+ * The baselines that a delta starts from: none when this cycle must compare or copy. They are those of the very point that the delta
+ * builds on (T1, T3): a divergent point has none. Only a reverse cycle with proven ranges starts from marks beside the journal (V3).
+ */
+const baselinesToAsk = (request: CycleRequest, item: Item, session: EndpointSession, journal: Journal): Map<DiskId, Baseline> => {
   const since = new Map<DiskId, Baseline>();
-  const delta = item.state.sync.is === 'Delta' || item.state.sync.is === 'Stalled' || item.state.protection === 'Reprotecting';
-  if (!delta || session.capabilities.tracking === 'none' || !journal.newest()) return since;
+  const proven = request.within?.has(item.id) === true;
+  const delta = proven || item.state.sync.is === 'Delta' || item.state.sync.is === 'Stalled';
+  if (!delta || session.capabilities.tracking === 'none') return since;
+  const known = proven ? item.baselines : ((journal.newest()?.baselines ?? {}) as Item['baselines']);
   for (const disk of item.disks) {
-    const baseline = item.baselines[disk.key];
-    if (baseline !== undefined) since.set(disk.sourceDisk, baseline);
+    const baseline = known[disk.key];
+    // A disk that has grown since the point is compared: item.baselines has lost its entry.
+    if (baseline !== undefined && item.baselines[disk.key] !== undefined) since.set(disk.sourceDisk, baseline);
   }
   return since;
 };
@@ -481,8 +487,7 @@ class MemberWork {
   }
 
   modeAfterFirst(key: DiskKey): Mode {
-    const mode = this.modeOf(key);
-    return mode.is === 'first' ? { is: 'first', compare: false } : { is: 'delta' };
+    return { is: this.modeOf(key).is === 'first' ? 'direct' : 'delta' };
   }
 
   async capture(disk: FrozenDisk, mode: Mode): Promise<void> {
