@@ -49,6 +49,10 @@ describe('the lab as a process', () => {
     expect((await port.call('lab.truth', { snapshot: before.snapshot })).truths[0]!.digests).to.deep.equal(before.report.digests);
     const changed = { ...AT, snapshot: before.snapshot, disk: before.disk, since: before.baseline, from: 0 };
     expect(await codeOf(port.call('source.changedExtents', changed))).to.equal('none');
+    await port.call('lab.setWorkload', { machine: before.id, writesPerSecond: 2000 });
+    const transactions = async () => (await port.call('lab.machine', { machine: before.id })).status.transactions;
+    while ((await transactions()) < status.transactions + 200);
+    expect(await port.call('lab.inspect', { of: { snapshot: before.snapshot } })).to.deep.equal(before.report);
     expect((await port.call('lab.inspect', { of: { machine: before.id } })).verdict.consistent).to.equal(true);
     expect(lab.said).to.equal('');
   });
@@ -136,6 +140,26 @@ describe('the lab as a process', () => {
     expect(await outcome).to.equal('CONNECTION_LOST');
     expect(await codeOf(port.call('lab.status', {}))).to.equal('CONNECTION_LOST');
     expect(await codeOf(connectLab(lab.socketPath))).to.equal('CONNECTION_REFUSED');
+  });
+
+  it('takes a call back that was cancelled before its effect', async () => {
+    using home = temporary();
+    await using lab = await LabProcess.start(home.path, ...SMALL);
+    const port = await lab.connect();
+    const at = { endpoint: 'servers-a', owner: 'owner-1' };
+    const { id: machine, spec } = (await port.call('inventory.machines', at)).machines[0]!;
+    const where = { machine, disk: spec.disks[0]!.id, offset: 12_288 };
+    const before = await port.call('lab.read', { ...where, length: 512 });
+    const frozen = { ...at, machine, operationId: 'one', consistency: 'crash', maxFreezeMs: 60_000 } as const;
+    const { freeze } = await port.call('stream.freeze', frozen);
+    const controller = new AbortController();
+
+    const writing = port.call('lab.write', { ...where, data: new Uint8Array(512).fill(0xab) }, { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    expect(await codeOf(writing)).to.equal('Error: enough');
+    await port.call('stream.endFreeze', { ...at, machine, freeze, outcome: 'thaw' });
+
+    expect(Buffer.from((await port.call('lab.read', { ...where, length: 512 })).data).equals(Buffer.from(before.data))).to.equal(true);
   });
 
   it('carries bytes both ways unchanged, whole pages of them', async () => {

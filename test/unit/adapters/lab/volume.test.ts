@@ -68,11 +68,13 @@ describe('a volume of the lab', () => {
   it('shows through an overlay, which changes nothing below until it is merged', () => {
     const store = memoryStore();
     const base = Volume.create(store, 'base', SIZE);
-    base.write(0, new Uint8Array(BLOCK_BYTES).fill(1));
+    base.write(0, new Uint8Array(2 * BLOCK_BYTES).fill(1));
     const overlay = Volume.create(store, 'overlay', SIZE, base);
+    overlay.write(2 * BLOCK_BYTES, new Uint8Array(BLOCK_BYTES).fill(3));
     overlay.write(512, new Uint8Array(512).fill(2));
     overlay.writeZeroes(BLOCK_BYTES, BLOCK_BYTES);
     const before = contentOf(overlay);
+    expect(before.subarray(BLOCK_BYTES, 2 * BLOCK_BYTES).every((byte) => byte === 0)).to.equal(true);
     expect(
       contentOf(base)
         .subarray(512, 1024)

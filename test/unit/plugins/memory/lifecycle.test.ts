@@ -182,6 +182,25 @@ describe('a replica under forks', () => {
     expect(await session.inventory.getMachine(placed.machine.id, callOf())).to.deep.equal(before);
   });
 
+  it('forgets, when its fork is discarded, every baseline that counted the content of the fork', async () => {
+    const { bench, session, machine, placed } = await setUp('vmware');
+    await using _ = bench;
+    await session.source!.enableTracking(placed.machine.id, callOf());
+    await replicate(session, machine, session, placed);
+    await session.power!.set(machine, 'off', callOf());
+    const fork = await forkOf(session, placed);
+    await session.power!.set(fork.machine.id, 'on', callOf());
+    await bench.advance(1000);
+    const take = (since: ReadonlyMap<DiskId, Baseline>) =>
+      snapshots(session).createSnapshot([placed.machine.id], { consistency: 'crash', orElse: 'crash', since }, callOf());
+    const { disk, baseline } = (await take(new Map())).disks[0]!;
+
+    await session.target!.forks!.discard(fork.id, callOf());
+
+    const { id } = await take(new Map([[disk, baseline!]]));
+    expect(await codeOf(collect(snapshots(session).changedExtents(id, disk, 0, callOf())))).to.equal('TRACKING_LOST');
+  });
+
   it('as a clone runs beside it, and the replica may be written meanwhile', async () => {
     const { bench, session, machine, placed } = await setUp('vmware');
     await using _ = bench;
