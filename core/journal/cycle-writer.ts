@@ -57,7 +57,7 @@ export interface CycleWriter extends AsyncDisposable {
 }
 
 /** The index is written in batches of this many records. */
-const BATCH_RECORDS = 1024;
+const BATCH_RECORDS = 256;
 
 interface Batch {
   readonly position: number;
@@ -217,8 +217,8 @@ export class CycleFiles {
     const changes = new ChangesDigest(this.request.disks.map((disk) => disk.key));
     const whole = createHash('sha256');
     const sizeBytes = this.#batch.position + this.#batch.taken * RECORD_BYTES;
-    const buffer = Buffer.allocUnsafeSlow(BATCH_RECORDS * RECORD_BYTES);
-    for (const { offset, length } of split([{ offset: 0, length: sizeBytes }], buffer.length)) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(sizeBytes, BATCH_RECORDS * RECORD_BYTES));
+    for (const { offset, length } of split([{ offset: 0, length: sizeBytes }], BATCH_RECORDS * RECORD_BYTES)) {
       const content = buffer.subarray(0, length);
       const got = await this.#index.read(offset, content);
       whole.update(content);

@@ -16,19 +16,19 @@ export const isZero = (data: Uint8Array): boolean => ZEROES.subarray(0, data.len
 export const digestOf = async (data: Uint8Array): Promise<Uint8Array> =>
   data.length < SMALL_BYTES ? sha256(data) : new Uint8Array(await subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>));
 
-/** Several at a time, each lane with its own frame buffer. When one fails no more are begun, and it rejects once all have ended. */
+/** Several at a time, each lane with a buffer of its own. When one fails no more are begun, and it rejects once all have ended. */
 export const inFlight = async <T>(
   items: Iterable<T>,
   lanes: number,
-  work: (item: T, buffer: () => Buffer) => Promise<void>,
+  work: (item: T, buffer: (length: number) => Buffer) => Promise<void>,
 ): Promise<void> => {
   const iterator = items[Symbol.iterator]();
   const failures: unknown[] = [];
   const lane = async () => {
     let frame: Buffer | undefined;
-    const buffer = () => {
-      frame ??= Buffer.allocUnsafeSlow(FRAME_BYTES);
-      return frame;
+    const buffer = (length: number) => {
+      if (!frame || frame.length < length) frame = Buffer.allocUnsafeSlow(length);
+      return frame.subarray(0, length);
     };
     for (let next = iterator.next(); !next.done && failures.length === 0; next = iterator.next()) {
       try {
@@ -58,9 +58,8 @@ export class DataFiles implements AsyncDisposable {
     if (got !== into.length) throw corrupt(stored.file, `it ends before ${stored.position + from + into.length}`);
   }
 
-  /** Reads all of a stored range into the buffer's begin and compares it with its digest. */
-  async readVerified(stored: Stored, buffer: Buffer): Promise<Buffer> {
-    const data = buffer.subarray(0, stored.length);
+  /** Reads all of a stored range and compares it with its digest. */
+  async readVerified(stored: Stored, data: Buffer): Promise<Buffer> {
     await this.read(stored, 0, data);
     if (!Buffer.from(stored.sha256).equals(await digestOf(data)))
       throw corrupt(stored.file, `the data at ${stored.position} is not as sealed`);
@@ -70,7 +69,7 @@ export class DataFiles implements AsyncDisposable {
   /** Throws JOURNAL_CORRUPT at the first range that is not as it was sealed. */
   async verify(ranges: Iterable<Stored>): Promise<void> {
     await inFlight(withData(ranges), MAX_LANES, async (stored, buffer) => {
-      await this.readVerified(stored, buffer());
+      await this.readVerified(stored, buffer(stored.length));
     });
   }
 
@@ -107,10 +106,10 @@ export const overwrite = async (disk: DiskIo, pieces: readonly Piece[], data: Da
       written += length;
       if (of.isZero) await writeZeroes(disk, offset, length);
       else if (check) {
-        const whole = await data.readVerified(of, buffer());
+        const whole = await data.readVerified(of, buffer(of.length));
         await writeBytes(disk, offset, whole.subarray(offset - of.offset, offset - of.offset + length));
       } else {
-        const part = buffer().subarray(0, length);
+        const part = buffer(length);
         await data.read(of, offset - of.offset, part);
         await writeBytes(disk, offset, part);
       }

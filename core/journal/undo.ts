@@ -69,7 +69,7 @@ export const captureUndo = (
       const limit = Math.min(FRAME_BYTES, disk.maxRequestBytes);
       const frame = limit - (limit % disk.alignmentBytes);
       await inFlight(split(intersect(wanted, allocated), frame), disk.maxInFlight, async ({ offset, length }, buffer) => {
-        const before = buffer().subarray(0, length);
+        const before = buffer(length);
         await disk.read(offset, before);
         await undo.data(index, offset, before);
       });
@@ -87,7 +87,7 @@ export const mergeUndo = async (place: Place, oldestFirst: readonly Undone[]): P
     for (const [index, list] of Array.from(ranges.values()).entries()) {
       await inFlight(overlay(list), 4, async ({ offset, length, of }, buffer) => {
         if (of.isZero) return undo.zero(index, offset, length);
-        const whole = await data.readVerified(of, buffer());
+        const whole = await data.readVerified(of, buffer(of.length));
         await undo.data(index, offset, whole.subarray(offset - of.offset, offset - of.offset + length));
       });
     }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { Faults } from '../../../support/memory-files.ts';
+import { subtract } from '../../../../core/domain/extents.ts';
+import { type CallName, diskFull, Faults, ioError } from '../../../support/memory-files.ts';
 import { type Change, changed, EMPTY, type Images, KiB, Lab, put, wipe } from './lab.ts';
 
 interface Step {
@@ -62,18 +63,17 @@ const SCRIPT: readonly Step[] = [
   apply,
 ];
 
-/** Runs the script from a step on; returns the step that crashed, or undefined at its end. */
-const runFrom = async (lab: Lab, from: number): Promise<number | undefined> => {
+/** Runs the script from a step on; returns the step that did not end, or the number of steps. */
+const runFrom = async (lab: Lab, from: number): Promise<{ readonly step: number; readonly error?: unknown }> => {
   for (const [index, step] of SCRIPT.entries()) {
     if (index < from) continue;
     try {
       await step.run(lab);
     } catch (error) {
-      if (lab.faults.crashed) return index;
-      throw error;
+      return { step: index, error };
     }
   }
-  return undefined;
+  return { step: SCRIPT.length };
 };
 
 /** What must be true after a crash in this step. */
@@ -92,53 +92,84 @@ const assertRules = async (lab: Lab, step: number): Promise<void> => {
 
   for (const point of journal.points) await lab.expectPoint(point.point, images.get(point.point)!);
   for (const [key, disk] of lab.disks) {
-    const allocated = journal.allocated(key);
-    for (let at = 0; at < disk.sizeBytes; at += KiB)
-      if (
-        disk
-          .image()
-          .subarray(at, at + KiB)
-          .some((byte) => byte !== 0)
-      )
-        expect(allocated.some((range) => at >= range.offset && at < range.offset + range.length)).to.equal(true);
+    const image = disk.image();
+    for (const { offset, length } of subtract([{ offset: 0, length: image.length }], journal.allocated(key)))
+      expect(image.subarray(offset, offset + length).equals(Buffer.alloc(length)), `zero where ${key} is not allocated`).to.equal(true);
   }
 };
 
-const crashAt = async (call: number, seed: number): Promise<void> => {
-  const faults = new Faults();
-  faults.crashAt = call;
+const start = async (faults: Faults): Promise<{ readonly lab: Lab; readonly step: number; readonly error?: unknown }> => {
   const lab = new Lab(faults);
-  let step = 0;
   try {
     await lab.open();
-    step = (await runFrom(lab, 0)) ?? SCRIPT.length;
   } catch (error) {
-    if (!faults.crashed) throw error;
+    return { lab, step: 0, error };
   }
+  return { lab, ...(await runFrom(lab, 0)) };
+};
 
-  await assertRules(await lab.crash(seed), step);
+const SEEDS = [1, 2, 3];
 
-  const again = await lab.crash(seed);
-  expect(await runFrom(again, step), 'the rest of the script').to.equal(undefined);
+const crashAt = async (call: number): Promise<void> => {
+  const faults = new Faults();
+  faults.crashAt = call;
+  const { lab, step, error } = await start(faults);
+  if (!faults.crashed) throw error;
+  for (const seed of SEEDS) await assertRules(await lab.crash(call * 1000 + seed), step);
+
+  const again = await lab.crash(call * 1000);
+  const rest = await runFrom(again, step);
+  if (rest.step < SCRIPT.length) throw rest.error;
   await assertRules(again, SCRIPT.length);
 };
 
-describe('crash sweep of the journal', () => {
-  it('keeps every acknowledged point whole, whichever call the machine dies in', async function () {
-    this.timeout(120_000);
-    const lab = await new Lab().open();
-    await runFrom(lab, 0);
-    const { calls } = lab.faults;
+const failAt = async (call: number, error: () => Error): Promise<void> => {
+  const faults = new Faults();
+  const chosen = error();
+  faults.failAt = { call, error: () => chosen };
+  let { lab, step, error: seen } = await start(faults);
+  // A failure that the journal could live with, or that it reported.
+  if (step < SCRIPT.length) expect(rootOf(seen)).to.equal(chosen);
+  await assertRules(await lab.crash(call), step);
 
-    for (let call = 1; call <= calls; call++) {
-      for (let seed = 1; seed <= 3; seed++) {
-        try {
-          await crashAt(call, call * 1000 + seed);
-        } catch (error) {
-          throw new Error(`crash in call ${call} (${lab.faults.trace[call - 1]}), seed ${seed}`, { cause: error });
-        }
-      }
+  // The same process goes on, without a restart, and then the power is cut.
+  if (faults.calls < 60) await lab.open();
+  ({ step, error: seen } = await runFrom(lab, step));
+  if (step < SCRIPT.length) throw seen;
+  await assertRules(await lab.crash(call), SCRIPT.length);
+  await assertRules(lab, SCRIPT.length);
+};
+
+const rootOf = (error: unknown): unknown => (error instanceof SuppressedError ? rootOf(error.suppressed) : error);
+
+const forEachCall = async (work: (call: number) => Promise<void>, only: readonly CallName[] = []): Promise<number> => {
+  const { faults } = (await start(new Faults())).lab;
+  const { calls, trace } = faults;
+  for (let call = 1; call <= calls; call++) {
+    if (only.length > 0 && !only.includes(trace[call - 1]!)) continue;
+    try {
+      await work(call);
+    } catch (error) {
+      throw new Error(`call ${call} of ${calls}: ${trace.slice(call - 3, call).join(', ')}`, { cause: error });
     }
-    expect(calls).to.be.greaterThan(300);
+  }
+  return calls;
+};
+
+describe('sweep of the journal', function () {
+  this.timeout(120_000);
+
+  it('keeps every acknowledged point whole, whichever call the machine dies in', async () => {
+    const calls = await forEachCall(crashAt);
+
+    expect(calls).to.be.greaterThan(500);
+  });
+
+  it('keeps every acknowledged point whole and goes on, whichever call fails for want of space', async () => {
+    await forEachCall((call) => failAt(call, diskFull), ['file.write', 'files.open', 'files.rename']);
+  });
+
+  it('keeps every acknowledged point whole and goes on, whichever call fails, and never relies on what a failed sync covered', async () => {
+    await forEachCall((call) => failAt(call, ioError));
   });
 });
