@@ -20,6 +20,7 @@ import { Random } from './random.ts';
 import type { EndpointRecord, ForkRecord, MachineRecord, PlaceRecord, SiteRecord, SnapshotRecord } from './records.ts';
 import { type ClockMode, Timeline } from './timeline.ts';
 import { Tracker } from './tracker.ts';
+import { findTwoLive } from './two-live.ts';
 import { Volume } from './volume.ts';
 import { WriteCache } from './write-cache.ts';
 
@@ -277,24 +278,11 @@ export class Estate {
     if (this.freezes.delete(machine.id)) this.changed.emit('thaw', machine.id);
   }
 
-  /** Whether two copies of one guest can reach production at once: recorded for ever. */
+  /** Two copies of one guest that can reach production at once: recorded for ever. */
   checkTwoLive(): void {
-    const live = new Map<string, MachineRecord[]>();
-    for (const [id, guest] of this.guests) {
-      const machine = this.machines.get(id);
-      if (!machine || guest.identity === undefined || !this.#reachesProduction(machine)) continue;
-      live.set(guest.identity, [...(live.get(guest.identity) ?? []), machine]);
-    }
-    for (const [identity, machines] of live) {
-      if (machines.length < 2) continue;
-      this.violations.push({
-        kind: 'twoLive',
-        at: this.now(),
-        identity,
-        machines: machines.map(({ id, endpoint, name }) => ({ machine: id, endpoint, name })),
-      });
-      this.revision++;
-    }
+    const found = findTwoLive(this);
+    if (found.length > 0) this.revision++;
+    this.violations.push(...found);
   }
 
   /** Refuses whoever holds an older epoch than the one on record, or an equal one of another holder. */
@@ -382,11 +370,6 @@ export class Estate {
       const cache = this.caches.get(disk.id);
       if (cache && machine.volumes[disk.id] !== undefined) cache.crash(this.live(machine, disk.id), this.random);
     }
-  }
-
-  #reachesProduction(machine: MachineRecord): boolean {
-    const { places } = this.endpoint(machine.endpoint);
-    return machine.spec.nics.some((nic) => places.some((place) => place.id === nic.network && !place.isolated));
   }
 
   #elapse(elapsedMs: number): void {

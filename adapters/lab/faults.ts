@@ -1,5 +1,5 @@
 import { DrError, ERRORS } from '../../core/contract/index.ts';
-import { type FaultAct, type FaultRule, LIES } from './port.ts';
+import { type FaultAct, type FaultRule, LIES } from './model.ts';
 import type { Random } from './random.ts';
 
 interface Armed {

@@ -107,12 +107,16 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
   },
   'lab.write': async ({ estate, signal }, args) => {
     while (estate.freezes.has(args.machine)) await once(estate.changed, 'thaw', signal ? { signal } : {});
-    estate.write(estate.machine(args.machine), args.disk, args.offset, args.data);
+    const machine = estate.machine(args.machine);
+    assertInside(estate.live(machine, args.disk), args.offset, args.data.length);
+    estate.write(machine, args.disk, args.offset, args.data);
     return nothing;
   },
   'lab.read': ({ estate }, args) => {
+    const volume = estate.live(estate.machine(args.machine), args.disk);
+    assertInside(volume, args.offset, args.length);
     const data = new Uint8Array(args.length);
-    estate.live(estate.machine(args.machine), args.disk).read(args.offset, data);
+    volume.read(args.offset, data);
     return { data };
   },
   'lab.importDisk': (context, args) => importImage(context, context.estate.machine(args.machine), args.disk, args.path),
@@ -154,6 +158,13 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
   },
   'lab.faults': () => ({ faults: faults.list() }),
 });
+
+const assertInside = ({ sizeBytes }: Volume, offset: number, length: number): void => {
+  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= sizeBytes) return;
+  throw new DrError('USAGE', `${length} bytes at ${offset} do not lie on a disk of ${sizeBytes} bytes`, {
+    context: { offset, length, sizeBytes },
+  });
+};
 
 const machinesOf = (estate: Estate, site: string): MachineRecord[] =>
   [...estate.machines.values()].filter((machine) => estate.endpoint(machine.endpoint).site === site);

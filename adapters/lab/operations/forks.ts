@@ -112,8 +112,16 @@ const create = (estate: Estate, args: ForkArgs): ForkRecord => {
     state: 'ready',
   };
   estate.forks.set(id, fork);
+  carryFence(estate, replica, machine);
   estate.touch(machine);
   return fork;
+};
+
+/** Whoever was fenced off the replica is fenced off the machine that runs in its place. */
+const carryFence = (estate: Estate, from: MachineRecord, to: MachineRecord): void => {
+  const { fences } = estate.endpoint(from.endpoint);
+  const held = fences[from.id];
+  if (held && held.epoch > (fences[to.id]?.epoch ?? 0)) fences[to.id] = held;
 };
 
 const secondMachine = (estate: Estate, replica: MachineRecord, args: ForkArgs): MachineRecord => {
@@ -175,6 +183,7 @@ const mergeDisk = (estate: Estate, fork: ForkRecord, disk: DiskId): void => {
 const settlePromotion = (estate: Estate, fork: ForkRecord): void => {
   const machine = estate.machine(fork.machine);
   if (!estate.profileOf(machine).trackingSurvivesPromotion) estate.resetTrackers(machine);
+  carryFence(estate, estate.machine(fork.replica), machine);
   if (fork.machine !== fork.replica) estate.removeMachine(estate.machine(fork.replica));
   else dropDisksBeyond(estate, machine);
   delete machine.replica;

@@ -330,6 +330,21 @@ describe('a session', () => {
     expect(await rejection(session.power!.set(machine, 'off', callOf({ fence: epoch(2, 'engine-2') })))).to.equal('none');
   });
 
+  it('is fenced off the fork and what remains of it by the epoch of the replica', async () => {
+    await using bench = new Bench();
+    const session = await bench.connect('vmm-a', 'hyperv');
+    const machine = await session.inventory.getMachine(await bench.machineNamed('erp-web'), callOf());
+    const placed = await createReplica(session, machine);
+    await session.fence!.advance(placed.machine.id, undefined, epoch(5, 'engine-2'), callOf());
+
+    const fork = await forkOf(session, placed, { call: callOf({ fence: epoch(5, 'engine-2') }) });
+    expect(await rejection(session.power!.set(fork.machine.id, 'on', callOf({ fence: epoch(4) })))).to.equal('FENCED');
+    const remains = await session.target!.forks!.promote(fork.id, callOf({ fence: epoch(5, 'engine-2') }));
+
+    expect(await rejection(session.power!.set(remains.id, 'on', callOf({ fence: epoch(4) })))).to.equal('FENCED');
+    expect(await session.fence!.read(remains.id, callOf())).to.deep.equal(epoch(5, 'engine-2'));
+  });
+
   it('reports a guest that refuses to shut down at the deadline, and the machine still runs', async () => {
     await using bench = new Bench();
     const session = await bench.connect('vmm-a', 'hyperv');

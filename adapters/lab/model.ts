@@ -1,0 +1,157 @@
+// The data of the lab's control: how an estate is described, broken, looked at and judged.
+import type { DiskId, ErrorCode, ForkId, MachineId, SnapshotId } from '../../core/contract/index.ts';
+import type { ProfileName } from './port.ts';
+
+/** A state of disks that the lab can judge. `replica` is the base under a fork, `machine` what the machine itself sees. */
+export type StateRef =
+  | { readonly machine: MachineId }
+  | { readonly replica: MachineId }
+  | { readonly fork: ForkId }
+  | { readonly snapshot: SnapshotId; readonly machine?: MachineId };
+
+export interface DiskDigest {
+  readonly disk: DiskId;
+  readonly sizeBytes: number;
+  /** SHA-256 over the offsets and contents of the blocks that are not zero: allocation does not show. */
+  readonly digest: string;
+}
+
+export interface Verdict {
+  /** `guest`: our mini database; `foreign`: other content; `empty`: nothing but zeros. */
+  readonly kind: 'guest' | 'foreign' | 'empty';
+  readonly consistent: boolean;
+  /** What no crash could have left; each begins with the rule that is broken (R1-R4). */
+  readonly problems: readonly string[];
+  readonly identity?: string;
+  /** The newest transaction in the log, and when it was written. */
+  readonly sequence?: number;
+  readonly writtenAt?: string;
+}
+
+export interface StateReport {
+  readonly verdict: Verdict;
+  readonly digests: readonly DiskDigest[];
+}
+
+/** What the guest had truly written at the instant of a snapshot or of a final pass. */
+export interface Truth {
+  readonly operationId: string;
+  readonly snapshot?: SnapshotId;
+  readonly takenAt: string;
+  readonly machine: MachineId;
+  readonly digests: readonly DiskDigest[];
+  readonly sequence?: number;
+}
+
+export interface Violation {
+  readonly kind: 'twoLive';
+  readonly at: string;
+  readonly identity: string;
+  readonly machines: readonly { readonly machine: MachineId; readonly endpoint: string; readonly name: string }[];
+}
+
+export interface MachineStatus {
+  readonly machine: MachineId;
+  readonly endpoint: string;
+  readonly site: string;
+  readonly name: string;
+  readonly role: 'machine' | 'replica' | 'fork';
+  readonly power: 'on' | 'off';
+  readonly guestUp: boolean;
+  readonly frozen: boolean;
+  readonly bootFailure?: string;
+  readonly identity?: string;
+  readonly transactions: number;
+  readonly writes: number;
+  readonly paused: boolean;
+  readonly writesPerSecond: number;
+  readonly tracked: boolean;
+}
+
+export interface EstateStatus {
+  readonly now: string;
+  readonly sites: readonly { readonly name: string; readonly burned: boolean; readonly linkCut: boolean }[];
+  readonly endpoints: readonly { readonly name: string; readonly site: string; readonly profile: ProfileName; readonly machines: number }[];
+  readonly machines: readonly MachineStatus[];
+  readonly violations: readonly Violation[];
+  /** What installations have made and not removed yet. */
+  readonly leftovers: readonly {
+    readonly owner: string;
+    readonly kind: 'snapshot' | 'fork' | 'replica' | 'testNetwork';
+    readonly id: string;
+  }[];
+}
+
+export const LIES = ['skipDirtyRange', 'halfData', 'resetBaseline', 'tornSnapshot', 'noFlush', 'liveCopy'] as const;
+/**
+ * Negative controls, each for the method where it makes sense. `skipDirtyRange`: changedExtents leaves a range out. `halfData`: the second half of a read is zero.
+ * `resetBaseline`: a tracker that was reset answers as if nothing had happened. `tornSnapshot`: disks at different times.
+ * `noFlush`: a flush does nothing. `liveCopy`: the snapshot shows the live disk.
+ */
+export type Lie = (typeof LIES)[number];
+
+export type FaultAct =
+  | { readonly error: ErrorCode; readonly message?: string }
+  | { readonly delayMs: number }
+  /** The connection drops; with `after` the call has taken effect. */
+  | { readonly cut: 'before' | 'after' }
+  /** The endpoint's hosts lose power: machines off, trackers as on a power cut, writes that were not flushed lost in part. */
+  | { readonly crash: 'before' | 'after' }
+  | { readonly lie: Lie };
+
+export interface FaultRule {
+  readonly id?: string;
+  /** A method name, or a prefix ending in `*`. Methods of the control are never matched. */
+  readonly method: string;
+  readonly endpoint?: string;
+  readonly machine?: string;
+  /** Acts on the n-th match (from 1), once. */
+  readonly nth?: number;
+  /** Acts on each match with this probability, by the estate's seed. */
+  readonly probability?: number;
+  /** Ends after so many acts; `nth` means 1. */
+  readonly times?: number;
+  readonly act: FaultAct;
+}
+
+export interface EstateSpec {
+  readonly sites: readonly SiteSpec[];
+}
+export interface SiteSpec {
+  readonly name: string;
+  readonly endpoints: readonly EndpointSpec[];
+}
+export interface EndpointSpec {
+  readonly name: string;
+  readonly profile: ProfileName;
+  readonly username?: string;
+  readonly password?: string;
+  readonly networks: readonly string[];
+  readonly storage: readonly { readonly name: string; readonly capacityBytes: number }[];
+  readonly hosts?: readonly string[];
+  readonly pools?: readonly string[];
+  /** Path-like: 'dc-1/vm/prod' makes the folders on the way. */
+  readonly folders?: readonly string[];
+  readonly machines?: readonly MachineSeed[];
+}
+export interface MachineSeed {
+  readonly name: string;
+  readonly family?: 'windows' | 'linux' | 'other';
+  readonly firmware?: 'bios' | 'uefi';
+  readonly cpuCount?: number;
+  readonly memoryBytes?: number;
+  /** The first is the boot disk. `contentBytes`: seeded content beside the database. With two disks the log is on the first, the pages on the second. */
+  readonly disks: readonly { readonly sizeBytes: number; readonly contentBytes?: number }[];
+  readonly nics?: number;
+  readonly addresses?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly power?: 'on' | 'off';
+  readonly autostart?: boolean;
+  readonly writesPerSecond?: number;
+  readonly bootDelayMs?: number;
+  readonly shutdownDelayMs?: number;
+  readonly refusesShutdown?: boolean;
+  /** `none`: an empty disk, nothing boots. */
+  readonly workload?: 'database' | 'none';
+  readonly protectedElsewhere?: string;
+}
