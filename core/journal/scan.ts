@@ -78,7 +78,7 @@ export const scan = async (files: Files, directory: string, item: string, keep: 
       const stub = await readSeal(reading, 'stub');
       if (stub) state.stubs.push(stub);
     } else if (has.has('seal')) state.slots.push(await readSlot(reading, 'seal'));
-    else if (seq !== keep) open = (await readOpen(reading)) ?? open;
+    else open = (await readOpen(reading, seq === keep)) ?? open;
   }
   await tidy(files, directory, parts, state);
   const rollBack = names.includes(ROLL_BACK) ? await readDocument<RollBack>(files, join(directory, ROLL_BACK)) : undefined;
@@ -135,10 +135,10 @@ const readSound = async <T extends object>(files: Files, path: string): Promise<
 };
 
 /** Drops what was never sealed, but for a first copy that can be resumed. */
-const readOpen = async ({ files, directory, seq, has }: Reading): Promise<OpenCycle | undefined> => {
+const readOpen = async ({ files, directory, seq, has }: Reading, isBeingWritten: boolean): Promise<OpenCycle | undefined> => {
   const request = has.has('open') ? await readSound<CycleRequest>(files, join(directory, partName(seq, 'open'))) : undefined;
   if (request) return { seq, request };
-  for (const part of has) await files.remove(join(directory, partName(seq, part as Part)));
+  if (!isBeingWritten) for (const part of has) await files.remove(join(directory, partName(seq, part as Part)));
   return undefined;
 };
 
