@@ -1,0 +1,100 @@
+// The composition root: the only place where plugins, adapters and the engine's parts are put together.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { connectLab } from '../adapters/lab/client.ts';
+import type { Log } from '../core/contract/index.ts';
+import { type HomeLock, lockHome, storePath } from '../core/engine/home.ts';
+import { Engine } from '../core/engine.ts';
+import { Registry } from '../core/host/registry.ts';
+import { createSecretResolver, type ResolveSecret } from '../core/host/secrets.ts';
+import { type Files, systemFiles } from '../core/ports/files.ts';
+import { newSystemId, type Runtime, systemClock } from '../core/ports/runtime.ts';
+import { openStore, type Store } from '../core/state/database.ts';
+import { createMemoryPlugin } from '../plugins/memory/index.ts';
+
+export interface Composition {
+  readonly home: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The log goes to stderr as well. */
+  readonly debug: boolean;
+}
+
+/** An engine that holds its home. Disposing it leaves running jobs to be resumed, and frees the home. */
+export interface ComposedEngine extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly log: Log;
+}
+
+const PROFILES = ['hyperv', 'vmware', 'physical', 'kvm'] as const;
+
+/** The plugins of this program, each imported by name. */
+export const createRegistry = (): Registry => new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, connectLab)));
+
+/** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
+export const composeEngine = async (composition: Composition): Promise<ComposedEngine> => {
+  const { home } = composition;
+  const lock = lockHome(home);
+  try {
+    const store = await openStore(storePath(home));
+    try {
+      return await compose(composition, store, lock);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  } catch (error) {
+    lock[Symbol.dispose]();
+    throw error;
+  }
+};
+
+const TOKENS = {
+  files: Symbol.for('warmsite.files'),
+  store: Symbol.for('warmsite.store'),
+  log: Symbol.for('warmsite.log'),
+  runtime: Symbol.for('warmsite.runtime'),
+  registry: Symbol.for('warmsite.registry'),
+  secrets: Symbol.for('warmsite.secrets'),
+  engine: Symbol.for('warmsite.engine'),
+};
+
+const compose = async (composition: Composition, store: Store, lock: HomeLock): Promise<ComposedEngine> => {
+  const { Container } = await import('inversify');
+  const { openLog } = await import('./log.ts');
+  const { home } = composition;
+  const log = openLog(join(home, 'log'), composition.debug);
+  const scratchDir = join(home, 'scratch');
+  mkdirSync(scratchDir, { recursive: true, mode: 0o700 });
+
+  const container = new Container({ defaultScope: 'Singleton' });
+  container.bind<Files>(TOKENS.files).toConstantValue(systemFiles);
+  container.bind<Store>(TOKENS.store).toConstantValue(store);
+  container.bind<Log>(TOKENS.log).toConstantValue(log);
+  container.bind<Registry>(TOKENS.registry).toDynamicValue(createRegistry);
+  container.bind<ResolveSecret>(TOKENS.secrets).toDynamicValue(() => createSecretResolver({ env: composition.env }));
+  container
+    .bind<Runtime>(TOKENS.runtime)
+    .toResolvedValue((runtimeLog: Log): Runtime => ({ clock: systemClock, newId: newSystemId, log: runtimeLog }), [TOKENS.log]);
+  container
+    .bind<Engine>(TOKENS.engine)
+    .toResolvedValue(
+      (files: Files, runtime: Runtime, registry: Registry, resolveSecret: ResolveSecret) =>
+        Engine.open({ home, runtime, files, store, registry, resolveSecret, scratchDir }),
+      [TOKENS.files, TOKENS.runtime, TOKENS.registry, TOKENS.secrets],
+    );
+
+  const engine = await container.getAsync<Engine>(TOKENS.engine);
+  return {
+    engine,
+    log,
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await engine[Symbol.asyncDispose]();
+        await store.close();
+      } finally {
+        log.close();
+        lock[Symbol.dispose]();
+      }
+    },
+  };
+};
