@@ -65,6 +65,7 @@ export class Dispatcher {
     signal?: AbortSignal,
   ): Promise<EstateResult<M>> {
     signal?.throwIfAborted();
+    this.estate.timeline.noteActivity();
     const handler = this.#handlers[method];
     if (!handler) throw new DrError('PROTOCOL_ERROR', `the lab has no method ${JSON.stringify(method)}`, { context: { method } });
     if (connection.cut) throw lost(method);

@@ -41,6 +41,28 @@ describe('an estate in process', () => {
     expect(lab.clock.now() - start).to.equal(50_000);
   });
 
+  it('does not jump while somebody works, so that a deadline beside the work never comes first', async () => {
+    await using bench = new Bench();
+    const session = await bench.connect('vcenter-a', 'vmware');
+    const machine = await bench.machineNamed('shop-web');
+    const controller = new AbortController();
+    let expired = false;
+    const deadline = bench.lab.clock.sleep(1000, controller.signal).then(
+      () => {
+        expired = true;
+      },
+      () => undefined,
+    );
+
+    for (let call = 0; call < 100; call++) {
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+      await session.inventory.getMachine(machine, callOf());
+    }
+    expect(expired).to.equal(false);
+    controller.abort();
+    await deadline;
+  });
+
   it('moves a manual clock only when it is told to', async () => {
     await using lab = createEstate({ spec: demoEstate(), clock: 'manual', msPerCall: 0 });
     let woken = false;
