@@ -245,6 +245,7 @@ export class Estate {
     machine.power = 'on';
     machine.bootedAtMs = this.timeline.now();
     delete machine.bootFailure;
+    delete machine.ranAtPowerCut;
     this.touch(machine);
     this.#bootLater(machine);
   }
@@ -261,6 +262,7 @@ export class Estate {
   powerOff(machine: MachineRecord, cut = false): void {
     if (cut) this.#dropUnflushed(machine);
     if (machine.power === 'off') return;
+    if (cut) machine.ranAtPowerCut = true;
     const profile = this.profileOf(machine);
     const wrote = this.guests.has(machine.id) && !this.freezes.has(machine.id);
     if (cut ? !profile.trackingSurvivesPowerCut : wrote && !profile.trackingSurvivesPowerOff) this.resetTrackers(machine);

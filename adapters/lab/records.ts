@@ -39,7 +39,9 @@ export interface MachineRecord {
   power: 'on' | 'off';
   bootedAtMs?: number;
   bootFailure?: string;
+  /** Starts by itself when power comes back, if it ran when the power went. */
   autostart: boolean;
+  ranAtPowerCut?: boolean;
   writesPerSecond: number;
   paused: boolean;
   bootDelayMs: number;

@@ -61,7 +61,8 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
     const site = estate.sites.get(args.site) ?? missing('site', args.site);
     site.burned = false;
     estate.revision++;
-    if (args.autostart ?? true) for (const machine of machinesOf(estate, args.site)) if (machine.autostart) estate.powerOn(machine);
+    if (args.autostart === false) return nothing;
+    for (const machine of machinesOf(estate, args.site)) if (machine.autostart && machine.ranAtPowerCut) estate.powerOn(machine);
     return nothing;
   },
   'lab.setLink': ({ estate }, args) => {

@@ -128,6 +128,22 @@ describe('faults of the lab', () => {
     expect((await bench.inspect({ machine })).verdict.consistent).to.equal(true);
   });
 
+  it('start nothing at a site that comes back but what ran and starts by itself', async () => {
+    const { bench, source, machine } = await setUp();
+    await using _ = bench;
+    const other = await bench.machineNamed('erp-web');
+    await source.power!.set(machine, 'off', callOf());
+    const { control } = bench.lab;
+
+    await control.call('lab.burnSite', { site: 'site-a' });
+    await control.call('lab.restoreSite', { site: 'site-a', autostart: false });
+    expect((await bench.status(other)).power).to.equal('off');
+    await control.call('lab.restoreSite', { site: 'site-a' });
+
+    expect((await bench.status(machine)).power).to.equal('off');
+    expect((await bench.status(other)).power).to.equal('on');
+  });
+
   it('keep machines running behind a link that is cut', async () => {
     const { bench, machine, get } = await setUp();
     await using _ = bench;

@@ -246,6 +246,30 @@ describe('the way back', () => {
     expect(await bench.violations()).to.deep.equal([]);
   });
 
+  it('makes room on a hypervisor for what the source has more of, and says so where it cannot', async () => {
+    await using bench = new Bench();
+    const [hypervisor, server] = [await bench.connect('vmm-a', 'hyperv'), await bench.connect('servers-a', 'physical')];
+    const [web, ledger] = [await bench.machineNamed('erp-web'), await bench.machineNamed('ledger')];
+    const { spec } = await hypervisor.inventory.getMachine(web, callOf());
+    const [boot] = spec.disks;
+    const grown = { ...boot!, id: 'source-0' as DiskId, sizeBytes: 2 << 20 };
+    const more = { ...boot!, id: 'source-1' as DiskId, slot: '0:1', boot: false };
+    await hypervisor.power!.set(web, 'off', callOf());
+    await server.power!.set(ledger, 'off', callOf());
+
+    const roomy = await hypervisor.target!.adoptReplica(web, { ...spec, disks: [grown, more] }, callOf());
+    const tight = await server.target!.adoptReplica(ledger, { ...spec, disks: [grown, more] }, callOf());
+
+    expect(roomy.machine.spec.disks.map((disk) => disk.sizeBytes)).to.deep.equal([2 << 20, 1 << 20]);
+    expect(roomy.disks.get(grown.id)).to.equal(boot!.id);
+    expect([...roomy.disks.keys()]).to.deep.equal([grown.id, more.id]);
+    expect(tight.disks.size).to.equal(0);
+    expect(tight.findings.map((finding) => [finding.code, finding.level])).to.deep.equal([
+      ['DISK_DOES_NOT_FIT', 'blocks'],
+      ['DISK_DOES_NOT_FIT', 'blocks'],
+    ]);
+  });
+
   it('of a physical server begins with a comparison when its tracker was lost, before any pass', async () => {
     await using bench = new Bench();
     const session = await bench.connect('servers-a', 'physical');
