@@ -44,7 +44,7 @@ describe('the memory plugin over the socket', () => {
   it('loses its session with the lab, and gets a new one from the lab that comes after', async () => {
     using home = temporary();
     const get = async (session: Session, machine: Machine) => session.inventory.getMachine(machine.id, callOf());
-    const before = await LabProcess.start(home.path, '--disk-bytes', String(1 << 20));
+    await using before = await LabProcess.start(home.path, '--disk-bytes', String(1 << 20));
     await using session = await connect(before.socketPath, 'vmm-a', 'hyperv');
     const machine = await machineNamed(session, 'erp-web');
     await before.end('SIGTERM');
