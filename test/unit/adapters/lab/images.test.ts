@@ -11,12 +11,12 @@ import { temporary } from './lab-process.ts';
 const MIB = 2 ** 20;
 
 const setUp = async () => {
-  const home = temporary();
   const bench = new Bench(demoEstate({ diskBytes: MIB }));
   const session = await bench.connect('vcenter-a', 'vmware');
   const machine = await bench.machineNamed('shop-web');
   const disk = (await session.inventory.getMachine(machine, callOf())).spec.disks[0]!.id;
   await session.power!.set(machine, 'off', callOf());
+  const home = temporary();
   const path = join(home.path, 'image.raw');
   writeFileSync(path, Buffer.alloc(100_000, 'x'));
   truncateSync(path, 8 * MIB);
