@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { DrError, type Extent } from '../contract/index.ts';
-import { normalise, split } from '../domain/extents.ts';
+import { normalise, roundOut, split, subtract } from '../domain/extents.ts';
 import type { File, Files } from '../ports/files.ts';
 import {
+  ATOMIC_BYTES,
   decodeRecord,
   encodeRecord,
   FRAME_BYTES,
@@ -295,7 +296,15 @@ const encodeAll = (records: readonly IndexRecord[]): Buffer => {
   return content;
 };
 
+/** Whole units only: one that was written in part may have been torn by what was written beside it. */
 const rangesByDisk = (disks: readonly SealedDisk[], records: readonly IndexRecord[]): Map<string, Extent[]> => {
   const ranges = Map.groupBy(records, (record) => disks[record.disk]?.key);
-  return new Map(disks.flatMap(({ key }) => (ranges.has(key) ? [[key, normalise(ranges.get(key) ?? [])] as const] : [])));
+  return new Map(
+    disks.flatMap(({ key, sizeBytes }) => {
+      const written = normalise(ranges.get(key) ?? []);
+      const rest = subtract([{ offset: 0, length: sizeBytes }], written);
+      const whole = subtract(written, roundOut(rest, ATOMIC_BYTES));
+      return whole.length > 0 ? [[key, whole] as const] : [];
+    }),
+  );
 };

@@ -3,7 +3,8 @@ import { DrError } from '../../core/contract/index.ts';
 import type { DiskIo } from '../../core/journal/disk-io.ts';
 import type { File, Files } from '../../core/ports/files.ts';
 
-export const SECTOR_BYTES = 512;
+const SECTOR_BYTES = 512;
+const PHYSICAL_SECTOR_BYTES = 4096;
 
 /** The process is gone: no code of it may run on as if nothing had happened. */
 export class CrashError extends Error {
@@ -116,13 +117,20 @@ class Bytes {
     this.#pending = [];
   }
 
-  afterCrash(random: () => number, fate: Fate): Buffer {
+  /** `unitBytes`: a torn write may spoil the whole units that it touches, not only its own bytes. */
+  afterCrash(random: () => number, fate: Fate, unitBytes = 0): Buffer {
     let content: Buffer = Buffer.from(this.#durable);
     for (const change of this.#pending) {
-      const what = fate === 'any' ? random() * 3 : fate === 'kept' ? 1.5 : 0;
+      const what = fate === 'any' ? random() * (unitBytes > 0 ? 4 : 3) : fate === 'kept' ? 1.5 : 0;
       if (what < 1) continue;
       if (what < 2 || 'truncateTo' in change) content = applyChange(content, change);
-      else for (const sector of sectorsOf(change)) if (random() < 0.5) content = applyChange(content, sector);
+      else if (what < 3) for (const sector of sectorsOf(change)) content = random() < 0.5 ? applyChange(content, sector) : content;
+      else
+        content.fill(
+          0xa5,
+          Math.floor(change.at / unitBytes) * unitBytes,
+          Math.ceil((change.at + change.data.length) / unitBytes) * unitBytes,
+        );
     }
     return content;
   }
@@ -397,7 +405,7 @@ export class MemoryDisk implements DiskIo {
   /** The disk as the next start finds it. */
   crash(seed: number, faults: Faults = new Faults()): MemoryDisk {
     const random = seededRandom(seed);
-    return new MemoryDisk({ ...this, faults }, this.#bytes.afterCrash(random, fateOf(random)));
+    return new MemoryDisk({ ...this, faults }, this.#bytes.afterCrash(random, fateOf(random), PHYSICAL_SECTOR_BYTES));
   }
 
   /** Content as it is read now. */

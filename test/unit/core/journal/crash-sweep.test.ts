@@ -19,7 +19,7 @@ const define = (point: string, base: string | undefined, changes: readonly Chang
 };
 const cycle = (id: string, base: string, changes: readonly Change[], groupCycle?: string): Step => {
   define(id, base, changes);
-  return { title: `cycle ${id}`, run: (lab) => lab.cycle(id, changes, groupCycle), ...(groupCycle === undefined ? { adds: id } : {}) };
+  return { title: `cycle ${id}`, run: (lab) => lab.cycle(id, changes, groupCycle), ...(groupCycle === undefined && { adds: id }) };
 };
 const apply: Step = { title: 'apply', run: async (lab) => void (await lab.journal.apply(lab.disks)) };
 const prune = (...removes: string[]): Step => ({
@@ -38,29 +38,32 @@ const SCRIPT: readonly Step[] = [
   apply,
   cycle('p4', 'p3', [put('a', 2 * KiB, 4 * KiB, 8), put('b', 7 * KiB, 1024, 9)]),
   apply,
+  // Twice into the undo of the same point: the manifest of the first must not come back in the second.
+  prune('p3'),
   prune('p2'),
   cycle('p5', 'p4', [put('a', 0, 16 * KiB, 10)]),
+  cycle('p6', 'p5', [put('a', 8 * KiB, 16 * KiB, 11)]),
+  apply,
+  {
+    title: 'materialise p4',
+    run: async (lab) => {
+      await lab.journal.materialise('p4', lab.forks());
+    },
+  },
+  cycle('p7', 'p6', [wipe('a', 0, 64 * KiB), put('b', 0, 1024, 12)]),
+  {
+    title: 'roll back to p4',
+    run: async (lab) => {
+      await lab.journal.rollBack('p4', lab.disks);
+      for (const [key, image] of images.get('p4')!) expect(lab.disks.get(key)!.image().equals(image)).to.equal(true);
+    },
+    removes: ['p5', 'p6', 'p7'],
+  },
+  cycle('p8', 'p4', [put('a', 60 * KiB, 4 * KiB, 13)]),
+  cycle('p9', 'p8', [put('a', 1536, 1024, 14)], 'g1'),
+  { title: 'decide the group', run: (lab) => lab.marks.decideGroup('g1', 'complete'), adds: 'p9' },
   apply,
   prune('p1', 'p4'),
-  {
-    title: 'materialise p3',
-    run: async (lab) => {
-      await lab.journal.materialise('p3', lab.forks());
-    },
-  },
-  cycle('p6', 'p5', [wipe('a', 0, 64 * KiB), put('b', 0, 1024, 11)]),
-  {
-    title: 'roll back to p3',
-    run: async (lab) => {
-      await lab.journal.rollBack('p3', lab.disks);
-      for (const [key, image] of images.get('p3')!) expect(lab.disks.get(key)!.image().equals(image)).to.equal(true);
-    },
-    removes: ['p5', 'p6'],
-  },
-  cycle('p7', 'p3', [put('a', 60 * KiB, 4 * KiB, 12)]),
-  cycle('p8', 'p7', [put('a', 1536, 1024, 13)], 'g1'),
-  { title: 'decide the group', run: (lab) => lab.marks.decideGroup('g1', 'complete'), adds: 'p8' },
-  apply,
 ];
 
 /** Runs the script from a step on; returns the step that did not end, or the number of steps. */

@@ -94,6 +94,18 @@ describe('a journal with rot in it', () => {
     expect(reopened.journal.points.map(({ point }) => point)).to.deep.equal(['p1', 'p2', 'p3', 'p4', 'p7']);
   });
 
+  it('changes nothing in place when the way back is damaged', async () => {
+    const lab = await history();
+    const before = lab.disks.get('a')!.image();
+    lab.files.corrupt(file(3, 'undo'), 10, ROT);
+
+    const outcome = await lab.journal.rollBack('p1', lab.disks).catch((error: { code: string }) => error.code);
+
+    expect(outcome).to.equal('JOURNAL_CORRUPT');
+    expect(lab.disks.get('a')!.image().equals(before)).to.equal(true);
+    expect(lab.journal.rollingBackTo).to.equal(undefined);
+  });
+
   it('brings an interrupted apply to its end when its undo has rotted, and says which points that cost', async () => {
     const lab = await history();
     lab.disks.get('a')!.flush = () => Promise.reject(new Error('EIO'));

@@ -337,22 +337,34 @@ describe('first copy', () => {
     expect(Object.fromEntries(resumed.resumeFrom)).to.deep.equal({ a: [{ offset: 0, length: 4096 }] });
   });
 
+  it('goes on with whole units only, since a torn write spoils its neighbours', async () => {
+    const lab = await new Lab().open();
+    const writer = await lab.journal.begin(request);
+    await writer.direct('a', 512, 10 * KiB);
+    await writer.direct('b', 30 * KiB, 2 * KiB);
+    for (const key of ['a', 'b']) await writer.checkpoint(key, async () => {});
+
+    await using resumed = await lab.journal.begin(request);
+
+    expect(Object.fromEntries(resumed.resumeFrom)).to.deep.equal({ a: [{ offset: 4096, length: 4096 }] });
+  });
+
   it('does not count what is recorded while the replica is being flushed', async () => {
     const lab = await new Lab().open();
     const writer = await lab.journal.begin(request);
-    await writer.direct('a', 0, 512);
-    await writer.checkpoint('a', () => writer.direct('a', 4096, 512));
+    await writer.direct('a', 0, 4096);
+    await writer.checkpoint('a', () => writer.direct('a', 4096, 4096));
 
     expect(await codeOf(writer.seal(sealRecord(DISKS)))).to.equal('STATE_CONFLICT');
     await using resumed = await lab.journal.begin(request);
 
-    expect(resumed.resumeFrom.get('a')).to.deep.equal([{ offset: 0, length: 512 }]);
+    expect(resumed.resumeFrom.get('a')).to.deep.equal([{ offset: 0, length: 4096 }]);
   });
 
   it('starts anew in another cycle (J4)', async () => {
     const lab = await new Lab().open();
     const writer = await lab.journal.begin(request);
-    await writer.direct('a', 0, 512);
+    await writer.direct('a', 0, 4096);
     await writer.checkpoint('a', async () => {});
 
     await using other = await lab.journal.begin({ ...request, cycle: 'c2' });
