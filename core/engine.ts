@@ -88,6 +88,7 @@ export class Engine implements AsyncDisposable {
       host: createHost({ registry, runtime, resolveSecret: options.resolveSecret, ownerId, scratchDir: options.scratchDir }),
       locks: new Locks(),
       journals: createSiteJournals(options.files, options.home),
+      activeCycles: new Set(),
     };
     const jobs = createStepJournal(store, runtime);
     defineVerbs(core, jobs);
@@ -122,7 +123,10 @@ export class Engine implements AsyncDisposable {
           id: `job-cleanup-${item.testFork?.operationId.split('/')[0]}-${item.id}`,
         });
       },
-      inspectSources: (signal) => inspectStaleSources(this.core, signal),
+      housekeeping: async (signal) => {
+        await inspectStaleSources(this.core, signal);
+        await reconcileCycles(this.core, signal);
+      },
     });
     this.#planner.start();
     return this.#planner;
@@ -159,7 +163,9 @@ export class Engine implements AsyncDisposable {
     return job;
   }
 
+  /** Finishes or gives up what is not under way, and removes what nobody needs. */
   async sweep(): Promise<void> {
+    await reconcileCycles(this.core, this.#closing.signal);
     await sweepOrphans(this.core, this.#closing.signal);
   }
 

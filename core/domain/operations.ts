@@ -197,3 +197,14 @@ export const assertAllowed = (operation: Operation, item: Item, facts: Facts): v
 };
 
 export const duringOf = (operation: Operation): InProgress | undefined => rowOf(operation).during;
+
+/** The item is already where the operation leads: nothing is left to do for it. */
+export const isGoalOf = (operation: Operation, item: Item): boolean => {
+  if (operation === 'cleanup') return item.state.test === 'None';
+  if (operation === 'test') return item.state.test === 'Running';
+  const { to } = rowOf(operation);
+  if (operation === 'planned' || operation === 'unplanned') return ['CommitPending', 'FailedOver'].includes(item.state.protection);
+  return (
+    (operation === 'commit' || operation === 'change-point') && item.state.protection === to && item.state.protection !== 'CommitPending'
+  );
+};

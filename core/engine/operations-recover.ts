@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { DrError, type MachineId } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
-import { assertAllowed, type Operation as ItemOperation, refusalOf } from '../domain/operations.ts';
+import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
 import { factsOf } from '../failover/members.ts';
 import { type ProtectInput, planProtection } from '../failover/protect.ts';
 import { selectPoint } from '../failover/select-point.ts';
@@ -56,18 +56,25 @@ const startJob = async (bench: Workbench, caller: Caller, verb: string, target: 
   return { job };
 };
 
-/** Refuses before a job exists: one member in the wrong state refuses them all. Cleanup takes those that have a test. */
-const assertMembers = async (bench: Workbench, target: Target, operation: ItemOperation): Promise<void> => {
+/**
+ * The members that the verb concerns. Of a group or plan those that are already where it leads are left out (a failover that ended partly
+ * is run again for the rest); any other member in a wrong state refuses the whole, before a job exists.
+ */
+const concerned = async (bench: Workbench, target: Target, operation: ItemOperation): Promise<Target> => {
   if (target.items.length === 0)
     throw new DrError('STATE_CONFLICT', `${target.kind} ${target.name} has no members`, {
       context: { name: target.name },
       hint: 'protect machines into the group first',
     });
-  const concerned =
-    operation === 'cleanup' && target.items.some((item) => item.state.test !== 'None')
-      ? target.items.filter((item) => item.state.test !== 'None')
-      : target.items;
-  for (const item of concerned) assertAllowed(operation, item, await factsOf(bench.core.store.db, item));
+  const there = target.items.filter((item) => isGoalOf(operation, item));
+  const left = there.length < target.items.length ? target.items.filter((item) => !there.includes(item)) : target.items;
+  for (const item of left) assertAllowed(operation, item, await factsOf(bench.core.store.db, item));
+  const ids = new Set(left.map((item) => item.id));
+  return {
+    ...target,
+    items: left,
+    waves: target.waves.map((wave) => ({ ...wave, items: wave.items.filter((id) => ids.has(id)) })).filter((wave) => wave.items.length > 0),
+  };
 };
 
 const dryRun = async (
@@ -159,9 +166,9 @@ const itemVerb = <S extends z.ZodRawShape>(
       const target = await resolveTarget(bench.core.store.db, given.target);
       const point = choose?.(given);
       if (given.dryRun) return dryRun(bench, target, operation, ITEM_STEPS[operation] ?? [], point);
-      await assertMembers(bench, target, operation);
-      if (point && point !== 'latest') for (const item of target.items) await selectPoint(bench.core, item, point);
-      return startJob(bench, caller, operation, target.name, input(target, given));
+      const members = await concerned(bench, target, operation);
+      if (point && point !== 'latest') for (const item of members.items) await selectPoint(bench.core, item, point);
+      return startJob(bench, caller, operation, target.name, input(members, given));
     },
   });
 
@@ -282,7 +289,7 @@ export const recoverOperations = [
       input: z.strictObject({ target: name }),
       run: async (bench, input, caller) => {
         const target = await resolveTarget(bench.core.store.db, input.target);
-        await assertMembers(bench, target, operation);
+        await concerned(bench, target, operation);
         for (const item of target.items) {
           await setPaused(bench, item, operation === 'pause');
           await emit(bench.core, {

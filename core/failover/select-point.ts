@@ -2,12 +2,17 @@ import { DrError } from '../contract/index.ts';
 import type { Item } from '../domain/item.ts';
 import type { Point } from '../journal/journal.ts';
 import type { Core } from '../replication/core.ts';
+import { findPoint } from '../state/points.ts';
 
 /** P4: `latest`, `latest-applied`, `latest-app`, a time (the newest point not after it) or an id. Damaged and suspect points are chosen by id only. */
 export const selectPoint = async (core: Core, item: Item, selector: string): Promise<Point> => {
   const journal = await core.journals.journal(item.state.direction.to, item.id);
   const marks = await core.journals.marks(item.state.direction.to);
-  const byId = journal.points.find((point) => point.point === selector);
+  // A point of another member stands for the group's point that both are parts of (P1).
+  const groupCycle = (await findPoint(core.store.db, selector))?.groupCycle;
+  const byId =
+    journal.points.find((point) => point.point === selector) ??
+    (groupCycle ? journal.points.find((point) => point.groupCycle === groupCycle) : undefined);
   if (byId) {
     if (marks.isDamaged(byId.point)) {
       throw new DrError('JOURNAL_CORRUPT', `recovery point ${selector} of ${item.name} is damaged`, {

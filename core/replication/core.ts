@@ -23,6 +23,8 @@ export interface Core {
   readonly host: Host;
   readonly locks: Locks;
   readonly journals: SiteJournals;
+  /** Cycles that this process is running: reconciliation leaves them alone. */
+  readonly activeCycles: Set<string>;
 }
 
 /** Journals and marks of the sites whose storage is here. */
@@ -66,7 +68,7 @@ export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'f
   const found = session[facet];
   if (!found) {
     throw new DrError('CAPABILITY_MISSING', `endpoint ${session.endpointId} has no ${facet}`, {
-      context: { endpoint: session.endpointId, plugin: session.plugin.id, kind: facet },
+      context: { endpoint: session.endpointId, plugin: session.plugin, kind: facet },
     });
   }
   return found as NonNullable<EndpointSession[K]>;

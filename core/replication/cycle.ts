@@ -22,7 +22,7 @@ import { type CycleRecord, findCycle, putCycle, putPoint } from '../state/points
 import { getPolicy } from '../state/records.ts';
 import { captureDisk, type FrozenDisk, frozenByPass, frozenBySnapshot, type Mode, pointDisks } from './capture.ts';
 import { type Core, callFor, emit, facetOf, nowIso, replicaOf, sourceOf } from './core.ts';
-import { openReplicaDisks, type ReplicaDisks, toPointRecord } from './replica.ts';
+import { applySealed, openReplicaDisks, type ReplicaDisks, toPointRecord } from './replica.ts';
 import { followShape } from './shape.ts';
 
 export interface CycleRequest {
@@ -61,9 +61,13 @@ export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport
   core.locks.with(`group ${request.group.id}`, request.signal, async () => {
     const policy = await getPolicy(core.store.db, request.group.policy);
     const cycle = await openCycle(core, request);
-    const members = await prepare(core, request, cycle);
-    const run = new CycleRun(core, request, policy, cycle);
-    return run.execute(members);
+    core.activeCycles.add(cycle.id);
+    try {
+      const members = await prepare(core, request, cycle);
+      return await new CycleRun(core, request, policy, cycle).execute(members);
+    } finally {
+      core.activeCycles.delete(cycle.id);
+    }
   });
 
 const openCycle = async (core: Core, request: CycleRequest): Promise<CycleRecord> => {
@@ -349,9 +353,18 @@ class CycleRun {
     });
   }
 
-  /** T2: both baselines live until here. Whoever is killed before this point finds snapshots by their tag and goes on (reconcile). */
+  /**
+   * T2: both baselines live until here. The points exist already: an endpoint that does not answer now is released later, as after a kill
+   * (reconcile finds the cycle by its phase and the snapshots by their tag).
+   */
   async #release(members: readonly Member[]): Promise<void> {
-    await releaseCycle(this.#core, this.#cycle, members, this.#points, this.#request.signal);
+    try {
+      await releaseCycle(this.#core, this.#cycle, members, new Set(this.#points.keys()), this.#request.signal);
+    } catch (error) {
+      if (!(error instanceof DrError) || this.#request.signal.aborted) throw error;
+      this.#core.runtime.log.warn('snapshots of a cycle could not be released yet', { cycle: this.#cycle.id, code: error.code });
+      return;
+    }
     await this.#setPhase('ended', { endedAt: nowIso(this.#core) });
   }
 }
@@ -403,19 +416,20 @@ const noteFailure = async (tx: Db, itemId: ItemId, error: DrError): Promise<void
   });
 };
 
+/** Keeps the baselines of the newest point, whichever cycle made it, and gives the snapshots back. */
 export const releaseCycle = async (
   core: Core,
   cycle: CycleRecord,
   members: readonly Pick<Member, 'item' | 'session'>[],
-  points: ReadonlyMap<ItemId, Point>,
+  sealed: ReadonlySet<ItemId>,
   signal: AbortSignal,
 ): Promise<void> => {
   for (const { item, session } of members) {
-    const point = points.get(item.id);
-    if (!point || !session.source) continue;
+    if (!sealed.has(item.id) || !session.source) continue;
+    const baselines = (await core.journals.journal(item.state.direction.to, item.id)).newest()?.baselines ?? {};
     const keep = new Map(
       item.disks.flatMap((disk) => {
-        const baseline = (point.baselines as Item['baselines'])[disk.key];
+        const baseline = baselines[disk.key];
         return baseline === undefined ? [] : [[disk.sourceDisk, [baseline]] as const];
       }),
     );
@@ -424,7 +438,7 @@ export const releaseCycle = async (
   for (const snapshot of cycle.doc.snapshots) {
     const session = members.find((member) => member.item.source.endpoint === snapshot.endpoint)?.session;
     if (session?.source?.kind !== 'snapshot') continue;
-    const outcome = snapshot.items.every((id) => points.has(id)) ? 'sealed' : 'abandoned';
+    const outcome = snapshot.items.every((id) => sealed.has(id)) ? 'sealed' : 'abandoned';
     await session.source.releaseSnapshot(snapshot.id as Snapshot['id'], outcome, callFor(core, `${cycle.id}/release`, signal));
   }
 };
@@ -465,6 +479,8 @@ class MemberWork {
       signal: request.signal,
       operationId: `${cycle.id}/replica`,
     });
+    // The replica must stand at the newest point: what an interrupted cycle or apply left is applied first.
+    if (comparing && journal.pending().length > 0) await applySealed(core, item.id, request.signal, 'verb');
     if (comparing && journal.pending().length > 0) {
       throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
         context: { item: item.id },

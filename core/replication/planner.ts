@@ -65,11 +65,11 @@ export const dueUnits = (units: readonly Unit[], state: PlannerState, nowMs: num
 export interface PlannerHooks {
   /** A test failover whose apply backlog has reached the policy's limit ends (V8). */
   endTest(item: Item): Promise<void>;
-  /** Stale sources are looked at again and again while the active side is not known (F4). */
-  inspectSources(signal: AbortSignal): Promise<unknown>;
+  /** Stale sources are looked at again and again (F4); cycles whose endpoints did not answer are released. */
+  housekeeping(signal: AbortSignal): Promise<unknown>;
 }
 
-const INSPECT_EVERY_MS = 60_000;
+const HOUSEKEEPING_EVERY_MS = 60_000;
 
 export class Planner {
   readonly #core: Core;
@@ -82,7 +82,7 @@ export class Planner {
   readonly #failures = new Map<string, number>();
   readonly #late = new Set<string>();
   readonly #warned = new Set<string>();
-  #inspectedAt = Number.NEGATIVE_INFINITY;
+  #housekeepingAt = Number.NEGATIVE_INFINITY;
   #loop: Promise<void> | undefined;
   cycles = 0;
 
@@ -126,9 +126,9 @@ export class Planner {
     const newestMs = new Map(newest.map((point) => [point.itemId as string, Date.parse(point.takenAt)]));
     await this.#noteLateness(groups, policies, items, newestMs, nowMs);
     await this.#limitTests(groups, policies, items);
-    if (nowMs - this.#inspectedAt >= INSPECT_EVERY_MS) {
-      this.#inspectedAt = nowMs;
-      await this.#hooks.inspectSources(this.#stopping.signal);
+    if (nowMs - this.#housekeepingAt >= HOUSEKEEPING_EVERY_MS) {
+      this.#housekeepingAt = nowMs;
+      await this.#hooks.housekeeping(this.#stopping.signal);
     }
     const units = unitsOf(groups, policies, items);
     const state = {

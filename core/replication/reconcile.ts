@@ -14,7 +14,7 @@ const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
 
 export const reconcileCycles = async (core: Core, signal: AbortSignal): Promise<void> => {
   for (const cycle of await listOpenCycles(core.store.db)) {
-    if (isJobBound(cycle) && (await jobLives(core, cycle))) continue;
+    if (core.activeCycles.has(cycle.id) || (isJobBound(cycle) && (await jobLives(core, cycle)))) continue;
     await finishCycle(core, cycle, signal);
   }
 };
@@ -47,13 +47,17 @@ const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal):
       await marks.decideGroup(cycle.id, points.size === cycle.doc.members.length ? 'complete' : 'abandoned');
   }
   await core.store.transaction(async (tx) => {
-    for (const [id, point] of points) await storePoint(tx, core, id, point);
-    await putCycle(tx, { ...cycle, phase: points.size > 0 ? 'ended' : 'abandoned', endedAt: nowIso(core) });
+    if (cycle.phase !== 'stored') for (const [id, point] of points) await storePoint(tx, core, id, point);
+    await putCycle(tx, { ...cycle, phase: 'stored' });
   });
-  await releaseCycle(core, cycle, members, points, signal).catch((error: unknown) => {
-    if (!isDrError(error)) throw error;
+  try {
+    await releaseCycle(core, cycle, members, new Set(points.keys()), signal);
+  } catch (error) {
+    if (!isDrError(error) || signal.aborted) throw error;
     core.runtime.log.warn('snapshots of an interrupted cycle could not be released yet', { cycle: cycle.id, code: error.code });
-  });
+    return;
+  }
+  await core.store.transaction((tx) => putCycle(tx, { ...cycle, phase: points.size > 0 ? 'ended' : 'abandoned', endedAt: nowIso(core) }));
 };
 
 /**
@@ -136,12 +140,7 @@ const isLeftover = async (core: Core, fork: Fork): Promise<boolean> => {
   return fork.purpose === 'test' || fork.machine.power === 'off';
 };
 
-const discardFork = async (
-  core: Core,
-  session: EndpointSession,
-  fork: { readonly id: string; readonly machine: { readonly id: string } },
-  signal: AbortSignal,
-): Promise<void> => {
+const discardFork = async (core: Core, session: EndpointSession, fork: Fork, signal: AbortSignal): Promise<void> => {
   // A fork of ours that no item knows carries no item's epoch any more: it is ours by its tag.
   const fence = { item: 'orphan' as ItemId, epoch: Number.MAX_SAFE_INTEGER, holder: core.ownerId };
   const call = () => callFor(core, `sweep/${fork.id}`, signal, fence);

@@ -215,7 +215,7 @@ const scriptsFor = (label: string, machines: readonly string[]): Script[] => {
 
 const olderPoint = async (world: World, name: string): Promise<string> => {
   const points = (await world.engine.call('point.list', { target: name })) as { id: string }[];
-  return points[0]?.id ?? 'latest';
+  return points[1]?.id ?? points[0]?.id ?? 'latest';
 };
 
 const finishFailback = async (world: World, name: string): Promise<void> => {
