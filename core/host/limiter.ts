@@ -1,0 +1,77 @@
+import { onAbort } from './lifeline.ts';
+
+interface Waiter {
+  readonly enter: () => void;
+  gone: boolean;
+}
+
+/** At most `limit` holders at a time; who comes later waits in the order of coming. */
+export class Limiter {
+  readonly #limit: number;
+  #active = 0;
+  #queue: Waiter[] = [];
+  #head = 0;
+  #waiting = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get active(): number {
+    return this.#active;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** Without waiting: false when there is no room. */
+  tryEnter(): boolean {
+    if (this.#active >= this.#limit || this.#waiting > 0) return false;
+    this.#active++;
+    return true;
+  }
+
+  /** Rejects with the signal's reason when it aborts before there is room: then nothing is held. */
+  enter(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return Promise.reject(signal.reason);
+    if (this.tryEnter()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        gone: false,
+        enter: () => {
+          unlisten();
+          resolve();
+        },
+      };
+      const unlisten = onAbort(signal, () => {
+        waiter.gone = true;
+        this.#waiting--;
+        reject(signal.reason);
+      });
+      this.#queue.push(waiter);
+      this.#waiting++;
+    });
+  }
+
+  /** The place goes straight to who has waited longest, so that no newcomer slips in between. */
+  leave(): void {
+    const next = this.#takeNext();
+    if (next === undefined) this.#active--;
+    else {
+      this.#waiting--;
+      next.enter();
+    }
+  }
+
+  #takeNext(): Waiter | undefined {
+    let next: Waiter | undefined;
+    do next = this.#queue[this.#head++];
+    while (next?.gone);
+    if (next === undefined || this.#head * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return next;
+  }
+}
