@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { subtract } from '../../../../core/domain/extents.ts';
 import { type CallName, diskFull, Faults, ioError } from '../../../support/memory-files.ts';
-import { type Change, changed, EMPTY, type Images, KiB, Lab, put, wipe } from './lab.ts';
+import { type Change, changed, DIRECTORY, EMPTY, type Images, KiB, Lab, put, wipe } from './lab.ts';
 
 interface Step {
   readonly title: string;
@@ -89,6 +89,8 @@ const assertRules = async (lab: Lab, step: number): Promise<void> => {
   for (const point of promised) if (!mayBeGone.has(point)) expect(visible, 'acknowledged points').to.include(point);
   for (const point of SCRIPT.slice(0, step).flatMap((done) => done.removes ?? [])) expect(visible).to.not.include(point);
   expect(await journal.verify()).to.deep.include({ ok: true, problems: [] });
+  const debris = (await lab.files.list(DIRECTORY)).filter((name) => !/^(\d{12}\.[a-z]+(\.idx)?|alloc\.[ab])$/.test(name));
+  expect(debris, 'left behind').to.deep.equal([]);
 
   for (const point of journal.points) if (point.state === 'applied') await lab.expectPoint(point.point, images.get(point.point)!);
   await journal.apply(lab.disks);
@@ -111,7 +113,7 @@ const start = async (faults: Faults): Promise<{ readonly lab: Lab; readonly step
   return { lab, ...(await runFrom(lab, 0)) };
 };
 
-const SEEDS = [1, 2, 3];
+const SEEDS = [1, 2];
 
 const crashAt = async (call: number): Promise<void> => {
   const faults = new Faults();

@@ -49,6 +49,23 @@ describe('marks', () => {
     expect([later.isPinned('p1'), later.isPinned('p2')]).to.deep.equal([true, true]);
   });
 
+  it('do not take back what they said after a start: a line that was never synced is made durable first', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const files = new MemoryFiles();
+      const written = await open(files);
+      await written.pin('p1');
+      const line = files.peek('/site/marks')!;
+      // As a process that was killed before its sync leaves it.
+      const file = await files.open('/site/marks', 'create');
+      await file.write(0, line);
+
+      const marks = await open(files);
+      const later = await open(files.crash(seed));
+
+      expect([marks.isPinned('p1'), later.isPinned('p1')]).to.deep.equal([true, true]);
+    }
+  });
+
   it('refuse a file whose middle is damaged', async () => {
     const files = new MemoryFiles();
     const marks = await open(files);
