@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
+import type { OpenEstate } from '../adapters/lab/port.ts';
 import type { Log } from '../core/contract/index.ts';
 import { type HomeLock, lockHome, storePath } from '../core/engine/home.ts';
 import { Engine } from '../core/engine.ts';
@@ -17,6 +18,8 @@ export interface Composition {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The log goes to stderr as well. */
   readonly debug: boolean;
+  /** The way to the lab: the drill puts its own observer in between. */
+  readonly openEstate?: OpenEstate;
 }
 
 /** An engine that holds its home. Disposing it leaves running jobs to be resumed, and frees the home. */
@@ -28,7 +31,8 @@ export interface ComposedEngine extends AsyncDisposable {
 const PROFILES = ['hyperv', 'vmware', 'physical', 'kvm'] as const;
 
 /** The plugins of this program, each imported by name. */
-export const createRegistry = (): Registry => new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, connectLab)));
+const createRegistry = (openEstate: OpenEstate): Registry =>
+  new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, openEstate)));
 
 /** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
 export const composeEngine = async (composition: Composition): Promise<ComposedEngine> => {
@@ -70,7 +74,7 @@ const compose = async (composition: Composition, store: Store, lock: HomeLock): 
   container.bind<Files>(TOKENS.files).toConstantValue(systemFiles);
   container.bind<Store>(TOKENS.store).toConstantValue(store);
   container.bind<Log>(TOKENS.log).toConstantValue(log);
-  container.bind<Registry>(TOKENS.registry).toDynamicValue(createRegistry);
+  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate ?? connectLab));
   container.bind<ResolveSecret>(TOKENS.secrets).toDynamicValue(() => createSecretResolver({ env: composition.env }));
   container
     .bind<Runtime>(TOKENS.runtime)

@@ -1,16 +1,16 @@
 // Makes a commander program of the catalog. Only the noun that is used has its module loaded.
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { DrError, type ExitCode } from '../core/contract/index.ts';
+import { DrError, EXIT, type ExitCode } from '../core/contract/index.ts';
 import { CATALOG } from './catalog.ts';
 import { type CommandSpec, GROUPS, type Invocation, type OptionSpec, type Options } from './command.ts';
-import { FORMATS } from './output/print.ts';
+import { FORMATS, type Screen } from './output/print.ts';
 
 export type Execute = (spec: CommandSpec, invocation: Invocation) => Promise<ExitCode | void>;
 
 export interface ProgramOptions {
   readonly version: string;
   readonly execute: Execute;
-  readonly out: (text: string) => void;
+  readonly screen: Pick<Screen, 'out' | 'err'>;
 }
 
 export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
@@ -33,7 +33,7 @@ export const buildProgram = (loaded: ReadonlyMap<string, readonly CommandSpec[]>
     .helpCommand(false)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true, helpWidth: 100, sortSubcommands: false })
-    .configureOutput({ writeOut: options.out, writeErr: () => undefined })
+    .configureOutput({ writeOut: options.screen.out, writeErr: options.screen.err, outputError: () => undefined })
     .addHelpText('after', '\nExamples:\n  warmsite lab drill\n  warmsite status\n  warmsite failover test erp --help');
   for (const spec of GLOBAL_OPTIONS) program.addOption(toOption(spec));
   for (const group of GROUPS) {
@@ -72,7 +72,7 @@ const addCommand = (parent: Command, spec: CommandSpec, { execute }: ProgramOpti
 const examplesText = (examples: readonly string[]): string => `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`;
 
 /** Not an error: the command is done and says how. */
-export class ExitWith extends Error {
+class ExitWith extends Error {
   readonly exitCode: ExitCode;
   constructor(exitCode: ExitCode) {
     super(`exit ${exitCode}`);
@@ -100,18 +100,16 @@ const toOption = (spec: OptionSpec): Option => {
   return option;
 };
 
-const HELP = ['commander.help', 'commander.helpDisplayed', 'commander.version'];
-
-/** Help and version are no errors (undefined); everything else that commander says is USAGE with its suggestion as hint. */
-export const fromCommander = (error: CommanderError, line: string): DrError | undefined => {
-  if (HELP.includes(error.code)) return undefined;
+/** The exit code that a thrown value stands for. What commander refuses becomes USAGE, with its suggestion as the next step. */
+export const exitOfCommander = (error: unknown, args: readonly string[]): ExitCode => {
+  if (error instanceof ExitWith) return error.exitCode;
+  if (!(error instanceof CommanderError)) throw error;
+  if (error.code === 'commander.helpDisplayed' || error.code === 'commander.version') return EXIT.done;
+  // A noun without a verb: its help is shown on stderr.
+  if (error.code === 'commander.help') return EXIT.usage;
   const [message = '', suggestion] = error.message.replace(/^error: /, '').split('\n');
   const meant = suggestion?.match(/Did you mean (.*)\?\)/)?.[1];
-  return new DrError('USAGE', message, {
-    hint: meant
-      ? `did you mean ${meant.replace(/^one of /, 'one of ')}? Else run ${line} --help`
-      : `run ${line} --help to see what it takes`,
-  });
+  const noun = CATALOG.find((candidate) => args.includes(candidate.name));
+  const help = `run warmsite ${noun ? `${noun.name} ` : ''}--help to see what it takes`;
+  throw new DrError('USAGE', message, { hint: meant ? `did you mean ${meant}?` : help });
 };
-
-export { CommanderError };

@@ -1,4 +1,5 @@
 // Arguments in, exit code out.
+import type { Command } from 'commander';
 import { asDrError, type DrError, EXIT, type ExitCode, toErrorRecord } from '../core/contract/index.ts';
 import type { Surroundings } from './cli.ts';
 import type { CommandSpec, Invocation } from './command.ts';
@@ -17,38 +18,38 @@ export const run = async (args: readonly string[], at: Surroundings): Promise<Ex
     at.screen.out(`${readVersion()}\n`);
     return EXIT.done;
   }
-  const { CATALOG } = await import('./catalog.ts');
-  const { buildProgram, CommanderError, ExitWith, fromCommander } = await import('./program.ts');
-  const loaded = new Map<string, readonly CommandSpec[]>();
-  const noun = CATALOG.find((candidate) => args.includes(candidate.name) && candidate.name === firstWord(args));
-  if (noun) loaded.set(noun.name, (await noun.load()).commands);
-  let wanted: GlobalOptions = {};
-  const program = buildProgram(loaded, {
-    version: readVersion(),
-    out: at.screen.out,
-    execute: (spec, invocation) => {
-      wanted = program.opts<GlobalOptions>();
-      return execute(spec, invocation, wanted, at);
-    },
-  });
+  let debug = args.includes('--debug');
   try {
-    if (args.length === 0 || (noun && args.length === 1 && !isWhole(loaded.get(noun.name)))) {
-      (noun ? program.commands.find((command) => command.name() === noun.name) : program)?.outputHelp();
-      return EXIT.usage;
-    }
-    await program.parseAsync([...args], { from: 'user' });
-    return EXIT.done;
+    const { CATALOG } = await import('./catalog.ts');
+    const noun = CATALOG.find((candidate) => candidate.name === firstWord(args));
+    const loaded = new Map<string, readonly CommandSpec[]>(noun ? [[noun.name, (await noun.load()).commands]] : []);
+    const { buildProgram } = await import('./program.ts');
+    const program = buildProgram(loaded, {
+      version: readVersion(),
+      screen: at.screen,
+      execute: (spec, invocation) => {
+        const wanted = program.opts<GlobalOptions>();
+        debug = wanted.debug === true;
+        return execute(spec, invocation, wanted, at);
+      },
+    });
+    return await parse(program, args);
   } catch (error) {
-    if (error instanceof ExitWith) return error.exitCode;
-    const known = error instanceof CommanderError ? fromCommander(error, noun ? `warmsite ${noun.name}` : 'warmsite') : asDrError(error);
-    if (!known) return EXIT.done;
-    report(known, wanted.debug ?? args.includes('--debug'), at.screen, args);
+    const known = asDrError(error);
+    report(known, debug, at.screen, args);
     return known.exitCode;
   }
 };
 
-/** The noun is itself the command, so no verb follows. */
-const isWhole = (commands: readonly CommandSpec[] | undefined): boolean => commands?.length === 1 && commands[0]?.name === undefined;
+const parse = async (program: Command, args: readonly string[]): Promise<ExitCode> => {
+  const { exitOfCommander } = await import('./program.ts');
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return EXIT.done;
+  } catch (error) {
+    return exitOfCommander(error, args);
+  }
+};
 
 const VALUED = ['-o', '--output', '--home'];
 

@@ -14,13 +14,13 @@ const columns: readonly Column<Mapping & { readonly because?: string }>[] = [
 ];
 const nameOf = (line: Mapping): string => `${line.kind}/${line.fromEndpoint}/${line.fromPlace}/${line.toEndpoint}`;
 
-/** `ENDPOINT/PLACE`; a place may itself contain slashes. */
+/** `ENDPOINT:PLACE`. The id of an endpoint has no colon, a place may have anything. */
 const parsePlace = (text: string): { endpoint: string; place: string } => {
-  const at = text.indexOf('/');
+  const at = text.indexOf(':');
   if (at < 1 || at === text.length - 1)
     throw usage(
-      `${JSON.stringify(text)} is not ENDPOINT/PLACE`,
-      'write the endpoint, a slash and the name of the place, or * for all places',
+      `${JSON.stringify(text)} is not ENDPOINT:PLACE`,
+      'write the endpoint, a colon and the name of the place, or * for all places',
     );
   return { endpoint: text.slice(0, at), place: text.slice(at + 1) };
 };
@@ -30,7 +30,7 @@ const setCommand = (kind: (typeof KINDS)[number]): CommandSpec => ({
   args: '<from> <to>',
   about: `Map a ${kind} of a source to one of a target`,
   options: kind === 'network' ? [{ flags: '--test <place>', about: 'where test failovers go (default: an isolated network is made)' }] : [],
-  examples: [`warmsite map ${kind} set vcenter-a/production vcenter-b/production`],
+  examples: [`warmsite map ${kind} set vcenter-a:production vcenter-b:production`],
   run: async (cli, { args: [from = '', to = ''], options }) => {
     const testPlace = textOption(options, 'test');
     const input = { kind, from: parsePlace(from), to: parsePlace(to), ...(testPlace ? { testPlace } : {}) };

@@ -1,4 +1,4 @@
-import { fit, visible, widthOf } from './text.ts';
+import { shorten, visible, widthOf } from './text.ts';
 
 export interface Column<Row> {
   readonly title: string;
@@ -43,7 +43,7 @@ export const renderTable = <Row>(rows: readonly Row[], all: readonly Column<Row>
   const natural = titles.map((title, index) => Math.max(widthOf(title), ...cells.map((line) => widthOf(line[index] ?? ''))));
   const widths = options.width === undefined ? natural : shrink(natural, titles, options.width);
   const pad = (text: string, index: number): string => {
-    const cut = fit(text, widths[index] ?? 0);
+    const cut = shorten(text, widths[index] ?? 0);
     const filling = ' '.repeat(Math.max(0, (widths[index] ?? 0) - widthOf(cut)));
     return columns[index]?.right ? filling + cut : cut + filling;
   };

@@ -29,7 +29,7 @@ export const widthOf = (text: string): number =>
   PLAIN.test(text) ? text.length : clusters(text).reduce((sum, cluster) => sum + clusterWidth(cluster), 0);
 
 /** Cut to at most `width` columns, an ellipsis in place of what is cut. */
-export const fit = (text: string, width: number): string => {
+export const shorten = (text: string, width: number): string => {
   if (widthOf(text) <= width) return text;
   let kept = '';
   let used = 0;

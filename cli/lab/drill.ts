@@ -1,0 +1,391 @@
+// The whole story on a simulated estate: protect, test, planned failover and back, a site that burns, its return. Every copy is compared byte for byte.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectLab } from '../../adapters/lab/client.ts';
+import type { EstatePort, EstateStatus } from '../../adapters/lab/port.ts';
+import { DrError } from '../../core/contract/index.ts';
+import type { StatusView } from '../../core/engine/status.ts';
+import type { Engine, JobRecord } from '../../core/engine.ts';
+import type { FailoverResult } from '../../core/failover/failover.ts';
+import type { TestResult } from '../../core/failover/test-failover.ts';
+import { listItems } from '../../core/state/items.ts';
+import type { PointRecord } from '../../core/state/points.ts';
+import { composeEngine } from '../container.ts';
+import { bytesText, durationText } from '../output/text.ts';
+import { type DrillReport, judge, type Stage } from './drill-report.ts';
+import { buildEstate, OWN_MACHINE } from './estate.ts';
+import { Notary } from './notary.ts';
+import { OwnDisk } from './own-disk.ts';
+import { findLab, labSocket, startLab, stopLab } from './process.ts';
+import { LAB_POLICY, registerLab } from './register.ts';
+
+export interface DrillOptions {
+  readonly directory?: string | undefined;
+  readonly seed: number;
+  readonly machines: number;
+  readonly diskPath?: string | undefined;
+  readonly keep: boolean;
+}
+
+/** Hears how the drill goes. */
+export interface Audience {
+  /** A stage begins; what is shown of it until it is done may be overwritten. */
+  begin(stage: string): void;
+  update(text: string): void;
+  done(stage: Stage): void;
+  say(line: string): void;
+}
+
+const PLAN = 'everything';
+const POINTS_BEFORE = 2;
+const POLL_MS = 100;
+const WAIT_MS = 60_000;
+/** Real servers take a minute to start: time for the survivor to isolate them before they do harm. */
+const SLOW_BOOT_MS = 15_000;
+
+export const runDrill = async (options: DrillOptions, audience: Audience, signal: AbortSignal): Promise<DrillReport> => {
+  const directory = options.directory === undefined ? mkdtempSync(join(tmpdir(), 'warmsite-drill-')) : resolve(options.directory);
+  const labDirectory = join(directory, 'lab');
+  const started = Date.now();
+  const ownDisk = options.diskPath === undefined ? undefined : OwnDisk.open(resolve(options.diskPath), join(directory, 'own'));
+  try {
+    const spec = buildEstate({ machines: options.machines, ...(ownDisk ? { ownDiskBytes: ownDisk.sizeBytes } : {}) });
+    const labPid = await startLab({ directory: labDirectory, seed: options.seed, spec });
+    await using control = await connectLab(labSocket(labDirectory));
+    const notary = new Notary(control);
+    await using composed = await composeEngine({ home: join(directory, 'home'), env: {}, debug: false, openEstate: notary.openEstate });
+    notary.watch(composed.engine.core);
+    const drill = new Drill(composed.engine, control, notary, audience, signal, ownDisk);
+    await drill.prepare(spec, labSocket(labDirectory));
+    await drill.story();
+    return judge({
+      ...drill.outcome(),
+      tookMs: Date.now() - started,
+      peakBytes: peakBytes(labPid),
+      directory: options.keep || options.directory ? directory : undefined,
+    });
+  } finally {
+    if (findLab(labDirectory) !== undefined) await stopLab(labDirectory);
+    if (!options.keep && options.directory === undefined) rmSync(directory, { recursive: true, force: true });
+  }
+};
+
+const peakBytes = (labPid: number): { engine: number; lab: number } => {
+  const status = readFileSync(`/proc/${labPid}/status`, 'utf8');
+  return { engine: process.resourceUsage().maxRSS * 1024, lab: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024 };
+};
+
+class Drill {
+  readonly #engine: Engine;
+  readonly #lab: EstatePort;
+  readonly #notary: Notary;
+  readonly #audience: Audience;
+  readonly #signal: AbortSignal;
+  readonly #ownDisk: OwnDisk | undefined;
+  readonly #stages: Stage[] = [];
+  readonly #points = new Map<string, PointRecord & { machine: string }>();
+  readonly #worstLagMs = new Map<string, number>();
+  readonly #tests = new Map<string, TestResult['proofs'][keyof TestResult['proofs']]>();
+  readonly #planned = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
+  readonly #failback = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
+  readonly #unplanned = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
+  readonly #fenced: string[] = [];
+  #final: EstateStatus | undefined;
+  #unexpected: readonly string[] = [];
+  #beforeReturn: EstateStatus | undefined;
+
+  constructor(engine: Engine, lab: EstatePort, notary: Notary, audience: Audience, signal: AbortSignal, ownDisk: OwnDisk | undefined) {
+    this.#engine = engine;
+    this.#lab = lab;
+    this.#notary = notary;
+    this.#audience = audience;
+    this.#signal = signal;
+    this.#ownDisk = ownDisk;
+  }
+
+  outcome() {
+    return {
+      stages: this.#stages,
+      sightings: this.#notary.sightings,
+      points: [...this.#points.values()],
+      worstLagMs: this.#worstLagMs,
+      tests: this.#tests,
+      planned: this.#planned,
+      failback: this.#failback,
+      unplanned: this.#unplanned,
+      fenced: this.#fenced,
+      violations: this.#final?.violations.length ?? 0,
+      leftovers: this.#unexpected,
+      ...(this.#ownDisk ? { ownDisk: this.#ownDisk.findings } : {}),
+    };
+  }
+
+  async prepare(spec: ReturnType<typeof buildEstate>, address: string): Promise<void> {
+    await this.#stage('estate', async () => {
+      await this.#engine.start();
+      await registerLab((operation, input) => this.#call(operation, input), spec, address);
+      if (this.#ownDisk) this.#audience.say(await this.#ownDisk.load(this.#lab));
+      const { machines } = await this.#call<{ machines: { sizeBytes: number; disks: number }[] }>('machine.list', {});
+      const disks = machines.reduce((sum, machine) => sum + machine.disks, 0);
+      const bytes = machines.reduce((sum, machine) => sum + machine.sizeBytes, 0);
+      return `${machines.length} machines, ${disks} disks of ${bytesText(bytes)}; Hyper-V under VMM, vCenter, physical servers; guests are writing`;
+    });
+  }
+
+  async story(): Promise<void> {
+    await this.#protect();
+    const between = await this.#replicate();
+    await this.#test('newest', 'latest');
+    await this.#test('older', between);
+    await this.#moveAndReturn();
+    await this.#burn();
+    await this.#comeBack();
+  }
+
+  async #protect(): Promise<void> {
+    const { machines } = await this.#call<{ machines: { name: string; labels: Record<string, string> }[] }>('machine.list', {});
+    const groups = [...Map.groupBy(machines, (machine) => machine.labels['app'] ?? machine.name)];
+    await this.#stage('protect', async () => {
+      await Promise.all(
+        groups.map(([group, members]) =>
+          this.#job('protect', {
+            machines: members.map(({ name }) => name),
+            group,
+            policy: LAB_POLICY,
+            to: 'site-b',
+            ...(group === 'ledger' || group === 'files' ? { target: 'kvm-b' } : {}),
+          }),
+        ),
+      );
+      await this.#gather();
+      const sent = [...this.#points.values()].reduce((sum, point) => sum + point.dataBytes, 0);
+      return `${groups.map(([group, members]) => (members.length > 1 ? `group ${group} (${members.map(({ name }) => name).join(', ')})` : group)).join(', ')}: first copies of ${bytesText(sent)}`;
+    });
+    const names = groups.map(([group]) => group).sort((a, b) => Number(b === 'erp' || b === 'shop') - Number(a === 'erp' || a === 'shop'));
+    await this.#call('plan.put', {
+      name: PLAN,
+      steps: [{ boot: names.slice(0, 2) }, ...(names.length > 2 ? [{ boot: names.slice(2) }] : [])],
+    });
+    this.#engine.startPlanner();
+  }
+
+  /** Resolves with a moment between two points of every machine: the older point that is tested. */
+  async #replicate(): Promise<string> {
+    let between = '';
+    await this.#stage('replicate', async () => {
+      await this.#morePoints(POINTS_BEFORE);
+      between = new Date().toISOString();
+      this.#audience.say(await (this.#ownDisk?.change(this.#lab, 'first') ?? Promise.resolve('')));
+      await this.#morePoints(POINTS_BEFORE);
+      const worst = Math.max(0, ...this.#worstLagMs.values());
+      return `${this.#points.size} recovery points; worst lag ${durationText(worst)}`;
+    });
+    return between;
+  }
+
+  async #test(which: 'newest' | 'older', point: string): Promise<void> {
+    const stage = `test failover, ${which} point`;
+    await this.#stage(stage, async () => {
+      const job = await this.#job('failover.test', { target: PLAN, point });
+      const names = await this.#names();
+      const proofs = (job.result as TestResult).proofs;
+      for (const [id, proof] of Object.entries(proofs)) if (which === 'newest') this.#tests.set(names.get(id) ?? id, proof);
+      await this.#ownDisk?.compare(this.#lab, stage, which === 'newest');
+      const slowest = Math.max(...Object.values(proofs).map((proof) => proof.rtoMs));
+      return `${this.#identical(stage)}; all booted in ${durationText(slowest)}, in isolated networks`;
+    });
+    await this.#stage(`clean-up of the ${which} point`, async () => {
+      await this.#job('failover.cleanup', { target: PLAN });
+      return 'test machines and their networks are gone, replication never stopped';
+    });
+    await this.#gather();
+  }
+
+  async #moveAndReturn(): Promise<void> {
+    await this.#stage('planned failover', async () => {
+      const loss = await this.#failover('failover.planned', {}, this.#planned);
+      await this.#ownDisk?.compare(this.#lab, 'planned failover', true);
+      return `${this.#identical('planned failover')}, ${loss === 0 ? 'nothing lost' : `${durationText(loss)} lost`}`;
+    });
+    await this.#stage('commit, re-protect', async () => {
+      await this.#job('failover.commit', { target: PLAN });
+      await this.#until('every machine is protected towards site-a', async () =>
+        (await this.#items()).every(
+          (item) => item.protection === 'Protected' && item.direction === 'site-b -> site-a' && item.sync === 'Delta',
+        ),
+      );
+      await this.#gather();
+      const reverse = [...this.#points.values()].filter((point) => point.site === 'site-a');
+      return `replicating from site-b to site-a; ${bytesText(reverse.reduce((sum, point) => sum + point.dataBytes, 0))} of differences sent`;
+    });
+    this.#audience.say(await (this.#ownDisk?.change(this.#lab, 'second') ?? Promise.resolve('')));
+    await this.#stage('failback', async () => {
+      const loss = await this.#failover('failback', {}, this.#failback);
+      await this.#until('every machine is back and protected', async () =>
+        (await this.#items()).every(
+          (item) => item.protection === 'Protected' && item.direction === 'site-a -> site-b' && item.sync === 'Delta',
+        ),
+      );
+      await this.#ownDisk?.compare(this.#lab, 'failback', true);
+      return `${this.#identical('failback')}, ${loss === 0 ? 'nothing lost' : `${durationText(loss)} lost`}; protected towards site-b again`;
+    });
+  }
+
+  async #burn(): Promise<void> {
+    await this.#stage('replicate again', async () => {
+      await this.#morePoints(POINTS_BEFORE);
+      return `${this.#points.size} recovery points in all`;
+    });
+    await this.#stage('site-a burns', async () => {
+      await this.#lab.call('lab.burnSite', { site: 'site-a' });
+      return 'all its machines lost power, none of its endpoints answers';
+    });
+    await this.#stage('unplanned failover', async () => {
+      await this.#failover('failover.unplanned', { sourceIs: 'off' }, this.#unplanned);
+      const slowest = Math.max(0, ...[...this.#unplanned.values()].map((member) => member.rtoMs));
+      return `${this.#identical('unplanned failover')}; all booted in ${durationText(slowest)}`;
+    });
+    this.#beforeReturn = await this.#lab.call('lab.status', {});
+  }
+
+  async #comeBack(): Promise<void> {
+    await this.#stage('site-a returns', async () => {
+      const old = (this.#beforeReturn?.machines ?? []).filter((machine) => machine.site === 'site-a');
+      for (const { machine } of old) await this.#lab.call('lab.setGuest', { machine, bootDelayMs: SLOW_BOOT_MS });
+      await this.#lab.call('lab.restoreSite', { site: 'site-a', autostart: true });
+      await this.#until('the old sources are isolated', async () => {
+        await this.#call('sweep', {});
+        return (await this.#items()).every((item) => item.active === 'site-b');
+      });
+      const { machines } = await this.#lab.call('lab.status', {});
+      const alive = machines.filter((machine) => machine.site === 'site-a' && machine.power === 'on' && machine.role !== 'replica');
+      const names = new Set((await this.#items()).map((item) => item.name));
+      this.#fenced.push(
+        ...old
+          .filter((machine) => names.has(machine.name) && !alive.some((one) => one.machine === machine.machine))
+          .map((machine) => machine.name),
+      );
+      return `its servers started again by themselves; ${this.#fenced.length} old sources are isolated and off`;
+    });
+    await this.#stage('commit', async () => {
+      await this.#job('failover.commit', { target: PLAN, reprotect: false });
+      await this.#call('sweep', {});
+      this.#final = await this.#lab.call('lab.status', {});
+      const kept = new Set(
+        (await listItems(this.#engine.core.store.db)).flatMap((item) =>
+          [item.source.machine, item.replica?.machine, item.fork?.machine].filter((id) => id !== undefined),
+        ),
+      );
+      this.#unexpected = this.#final.leftovers
+        .filter((left) => !(left.kind === 'replica' && kept.has(left.id as never)))
+        .map((left) => `${left.kind} ${left.id}`);
+      return this.#unexpected.length === 0 ? 'nothing is left behind' : `left behind: ${this.#unexpected.join(', ')}`;
+    });
+  }
+
+  /** The longest loss that the engine states, in milliseconds. */
+  async #failover(operation: string, more: object, into: Map<string, { lossMs: number; rtoMs: number }>): Promise<number> {
+    const job = await this.#job(operation, { target: PLAN, ...more });
+    const names = await this.#names();
+    for (const [id, { lossMs, rtoMs }] of Object.entries((job.result as FailoverResult).members))
+      into.set(names.get(id) ?? id, { lossMs, rtoMs });
+    await this.#gather();
+    return Math.max(0, ...[...into.values()].map((member) => member.lossMs));
+  }
+
+  #identical(stage: string): string {
+    const seen = this.#notary.sightings.filter((sighting) => sighting.stage === stage);
+    return `${seen.filter((sighting) => sighting.asRecorded && sighting.consistent).length} of ${seen.length} identical`;
+  }
+
+  async #stage(name: string, work: () => Promise<string>): Promise<void> {
+    this.#signal.throwIfAborted();
+    this.#notary.stage = name;
+    this.#audience.begin(name);
+    const started = Date.now();
+    const seen = await work();
+    const stage = { name, seen, tookMs: Date.now() - started };
+    this.#stages.push(stage);
+    this.#audience.done(stage);
+  }
+
+  async #call<T>(operation: string, input: unknown): Promise<T> {
+    return (await this.#engine.call(operation, input, { actor: 'drill', signal: this.#signal })) as T;
+  }
+
+  async #job(operation: string, input: object): Promise<JobRecord> {
+    const { job: id } = await this.#call<{ job: string }>(operation, input);
+    const ended = this.#engine.settled(id);
+    let over = false;
+    void ended.finally(() => {
+      over = true;
+    });
+    while (!over) {
+      await Promise.race([ended, sleep(POLL_MS, undefined, { signal: this.#signal })]);
+      const { progress } = await this.#call<JobRecord>('job.show', { id });
+      if (progress) this.#audience.update(progress.text);
+    }
+    const job = await ended;
+    if (job.state === 'Succeeded') return job;
+    const { steps } = await this.#call<{ steps: { name: string; error?: { code: string; message: string } }[] }>('job.show', { id });
+    const why = steps.flatMap((step) => (step.error ? [`${step.name}: ${step.error.code} ${step.error.message}`] : []));
+    throw new DrError(
+      'CHECK_FAILED',
+      `${operation} of ${job.target} ended as ${job.state}: ${job.error?.message ?? (why.join('; ') || 'a member failed')}`,
+      {
+        ...(job.error ? { hint: job.error.hint } : {}),
+        context: { job: id },
+      },
+    );
+  }
+
+  async #items(): Promise<StatusView['items']> {
+    return (await this.#call<StatusView>('status', {})).items;
+  }
+
+  async #names(): Promise<ReadonlyMap<string, string>> {
+    return new Map((await this.#items()).map((item) => [item.id, item.name]));
+  }
+
+  /** Every machine gets so many new points; meanwhile lag is measured. */
+  async #morePoints(count: number): Promise<void> {
+    await this.#gather();
+    const before = this.#countByMachine();
+    await this.#until(`${count} new points of every machine`, async () => {
+      for (const item of await this.#items())
+        this.#worstLagMs.set(item.name, Math.max(this.#worstLagMs.get(item.name) ?? 0, item.lag.ms ?? 0));
+      await this.#gather();
+      const now = this.#countByMachine();
+      this.#audience.update(`${this.#points.size} recovery points`);
+      return (await this.#items()).every((item) => (now.get(item.name) ?? 0) >= (before.get(item.name) ?? 0) + count);
+    });
+  }
+
+  #countByMachine(): Map<string, number> {
+    const counts = new Map<string, number>();
+    for (const { machine } of this.#points.values()) counts.set(machine, (counts.get(machine) ?? 0) + 1);
+    return counts;
+  }
+
+  /** Points are pruned and their journals end with a commit: what is measured of them is kept here. */
+  async #gather(): Promise<void> {
+    for (const item of await this.#items())
+      for (const point of await this.#call<(PointRecord & { machine: string })[]>('point.list', { target: item.id }).catch(() => []))
+        this.#points.set(point.id, point);
+  }
+
+  async #until(what: string, holds: () => Promise<boolean>): Promise<void> {
+    const deadline = Date.now() + WAIT_MS;
+    while (!(await holds())) {
+      if (Date.now() > deadline)
+        throw new DrError('TIMED_OUT', `after ${durationText(WAIT_MS)} it does not hold yet: ${what}`, {
+          hint: 'run the drill again with --keep and look at its home',
+        });
+      await sleep(POLL_MS, undefined, { signal: this.#signal });
+    }
+  }
+}
+
+export { OWN_MACHINE };
