@@ -55,6 +55,15 @@ export class Allocation {
     return clip(normalise(chunks), 0, sizeBytes);
   }
 
+  /** Whether all of a range may be non-zero. */
+  covers(disk: string, offset: number, length: number): boolean {
+    const map = this.#maps.get(disk);
+    if (!map) return true;
+    for (let chunk = Math.floor(offset / CHUNK_BYTES); chunk * CHUNK_BYTES < offset + length; chunk++)
+      if (!hasBit(map.bits, chunk)) return false;
+    return true;
+  }
+
   /** From now on the disk is known to read as zero, everywhere: it was just created. Durable before it resolves. */
   declareEmpty(disk: string): Promise<void> {
     return this.#replace(disk, () => ({ sizeBytes: 0, bits: new Uint8Array(0) }));

@@ -2,31 +2,22 @@
 import { dirname, join } from 'node:path';
 import { DrError, type Extent } from '../contract/index.ts';
 import { union } from '../domain/extents.ts';
-import type { Files } from '../ports/files.ts';
 import { Allocation } from './allocation.ts';
 import { CycleFiles, type CycleRequest, type CycleWriter } from './cycle-writer.ts';
 import { canonicalJson, corrupt, FORMAT_VERSION, type Part, partName, readIndex, writeDocument } from './format.ts';
+import { type JournalOptions, Ledger, toPoint } from './ledger.ts';
 import { pruneSlots } from './prune.ts';
 import { applyCycle, type Disks, type Replay, readUndos, restore, sealOf, verifyPieces } from './replay.ts';
 import { finishRollBack, ROLL_BACK, type RollBack, type Slot, type State, scan } from './scan.ts';
-import type { Point, Seal, SealRecord } from './seal.ts';
+import type { Point, Seal, SealedDisk, SealRecord } from './seal.ts';
 import { readUndo } from './undo.ts';
 import { type Verification, verifySlots } from './verify.ts';
 
 export type { CycleDisk, CycleRequest, CycleWriter } from './cycle-writer.ts';
+export type { GroupState, JournalOptions } from './ledger.ts';
 export type { Disks } from './replay.ts';
 export type { CycleKind, Point, SealedDisk, SealRecord } from './seal.ts';
 export type { Verification } from './verify.ts';
-
-export type GroupState = 'complete' | 'abandoned' | 'undecided';
-
-export interface JournalOptions {
-  readonly files: Files;
-  readonly directory: string;
-  readonly item: string;
-  /** P1: a part of a group's cycle is a point only once this is not `undecided`. */
-  readonly groupState: (groupCycle: string) => GroupState;
-}
 
 /** What the first record of a reverse journal needs: the old disks as found. */
 export type DivergentRecord = Pick<CycleRequest, 'cycle' | 'point' | 'disks'> &
@@ -44,47 +35,28 @@ export const openJournal = async (options: JournalOptions): Promise<Journal> => 
   return new Journal(options, state, allocation);
 };
 
-/** One at a time, first come first served. */
-class Mutex {
-  #tail: Promise<unknown> = Promise.resolve();
-
-  run<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#tail.then(work);
-    // Who waits next does not care how this one ended.
-    this.#tail = done.catch(() => {});
-    return done;
-  }
-}
-
 export class Journal {
   readonly #options: JournalOptions;
+  readonly #ledger: Ledger;
   readonly #allocation: Allocation;
   readonly #replay: Replay;
-  /** Held by what moves or reads the replica's history: apply, materialise, roll-back, prune, verify. */
-  readonly #history = new Mutex();
-  /** Held by what adds or takes away the newest points; taken before #history where both are needed. */
-  readonly #newest = new Mutex();
-  #state: State;
-  /** Something failed half way: the files say how far it got. */
-  #stale = false;
-  #writer: CycleFiles | undefined;
 
   constructor(options: JournalOptions, state: State, allocation: Allocation) {
     this.#options = options;
-    this.#state = state;
+    this.#ledger = new Ledger(options, state);
     this.#allocation = allocation;
     this.#replay = { files: options.files, directory: options.directory, allocation };
-    this.#noteSizes();
+    this.#noteSizes(state.slots.flatMap((slot) => slot.seal?.disks ?? []));
   }
 
   /** Visible points, oldest first. */
   get points(): readonly Point[] {
-    return this.#slots().flatMap((slot) => (slot.seal && this.#isVisible(slot) ? [toPoint(slot, slot.seal)] : []));
+    return this.#ledger.points;
   }
 
   /** Where the replica stands, or stood before the apply that is under way. */
   head(): Point | undefined {
-    const slot = this.#slots().findLast((candidate) => candidate.applied);
+    const slot = this.#ledger.slots.findLast((candidate) => candidate.applied);
     return slot?.seal && toPoint(slot, slot.seal);
   }
 
@@ -99,18 +71,17 @@ export class Journal {
 
   /** The point that a cycle was sealed as, also while its group is undecided. */
   findCycle(cycle: string): Point | undefined {
-    const slot = this.#slots().find((candidate) => candidate.seal?.cycle === cycle);
-    return slot?.seal && toPoint(slot, slot.seal);
+    return this.#ledger.findCycle(cycle);
   }
 
   /** Some sealed point has this disk: only the journal writes to its replica any more (J1). */
   hasDisk(key: string): boolean {
-    return this.#slots().some((slot) => slot.seal?.disks.some((disk) => disk.key === key && !disk.excluded));
+    return this.#ledger.hasDisk(key);
   }
 
   /** The point whose roll-back was interrupted: nothing but the same roll-back goes on from here. */
   get rollingBackTo(): string | undefined {
-    return this.#state.rollBack?.point;
+    return this.#ledger.state.rollBack?.point;
   }
 
   // ---- cycles ------------------------------------------------------------------------------------------------------------
@@ -120,26 +91,26 @@ export class Journal {
    * checkpoints when it is the same one, else it is dropped (J4).
    */
   begin(request: CycleRequest): Promise<CycleWriter> {
-    return this.#exclusive(this.#newest, async () => {
+    return this.#ledger.withNewest(async () => {
       const sealed = this.findCycle(request.cycle);
       if (sealed) return this.#writerFor(undefined, request, sealed);
-      this.#assertNoRollBack();
-      this.#assertBase(request);
-      await this.#writer?.close();
-      this.#writer = undefined;
+      this.#ledger.assertNoRollBack();
+      this.#ledger.assertCanBuild(request);
+      await this.#ledger.writer?.close();
+      this.#ledger.writer = undefined;
       const { files, directory } = this.#options;
-      const { open, nextSeq: seq } = this.#state;
+      const { open, nextSeq: seq } = this.#ledger.state;
       const resume = open !== undefined && canonicalJson(open.request) === canonicalJson(request);
       if (!resume) {
         await this.#dropUnsealed();
         if (request.disks.some((disk) => disk.direct)) {
           await writeDocument(files, directory, partName(seq, 'open'), request);
-          this.#state.open = { seq, request };
+          this.#ledger.state.open = { seq, request };
         }
       }
-      for (const disk of request.disks) this.#allocation.setSize(disk.key, disk.sizeBytes);
-      this.#writer = await CycleFiles.open(files, directory, seq, request, resume);
-      return this.#writerFor(this.#writer, request, undefined);
+      this.#noteSizes(request.disks);
+      this.#ledger.writer = await CycleFiles.open(files, directory, seq, request, resume);
+      return this.#writerFor(this.#ledger.writer, request, undefined);
     });
   }
 
@@ -149,18 +120,25 @@ export class Journal {
       throw new DrError('STATE_CONFLICT', `cycle ${request.cycle} is sealed`, { context: { cycle: request.cycle } });
     };
     const end = (keepDirect: boolean) =>
-      this.#exclusive(this.#newest, async () => {
-        if (!cycle || this.#writer !== cycle) return;
-        this.#writer = undefined;
+      this.#ledger.withNewest(async () => {
+        if (!cycle || this.#ledger.writer !== cycle) return;
+        this.#ledger.writer = undefined;
         await cycle.close();
-        if (!keepDirect || !this.#state.open) await this.#dropUnsealed();
+        if (!keepDirect || !this.#ledger.state.open) await this.#dropUnsealed();
       });
     return {
       sealed,
       resumeFrom: cycle?.resumeFrom ?? new Map(),
       data: async (disk, offset, bytes) => open().data(disk, offset, bytes),
       zero: async (disk, offset, length) => open().zero(disk, offset, length),
-      direct: async (disk, offset, content) => open().direct(disk, offset, content),
+      direct: async (disk, offset, content) => {
+        // Undo does not read what the map calls zero: a write that it does not know would be lost to every later point.
+        if (typeof content !== 'number' && !this.#allocation.covers(disk, offset, content.length))
+          throw new DrError('STATE_CONFLICT', `disk ${disk} was written where it was not marked as allocated`, {
+            context: { disk, offset },
+          });
+        await open().direct(disk, offset, content);
+      },
       checkpoint: async (disk, flush) => open().checkpoint(disk, flush),
       seal: (record) => this.#seal(cycle, request, record),
       discard: () => end(false),
@@ -169,27 +147,27 @@ export class Journal {
   }
 
   #seal(cycle: CycleFiles | undefined, request: CycleRequest, record: SealRecord): Promise<Point> {
-    return this.#exclusive(this.#newest, async () => {
+    return this.#ledger.withNewest(async () => {
       const before = this.findCycle(request.cycle);
       if (before) return before;
-      this.#assertNoRollBack();
-      this.#assertBase(request);
-      if (!cycle || this.#writer !== cycle)
+      this.#ledger.assertNoRollBack();
+      this.#ledger.assertCanBuild(request);
+      if (!cycle || this.#ledger.writer !== cycle)
         throw new DrError('STATE_CONFLICT', `cycle ${request.cycle} is closed`, { context: { cycle: request.cycle } });
       const seal = await this.#composeSeal(cycle, request, record);
       // From here the files alone say whether it is sealed: nobody may take them away.
-      this.#writer = undefined;
+      this.#ledger.writer = undefined;
       try {
         await writeDocument(this.#options.files, this.#options.directory, partName(seal.seq, 'seal'), seal);
       } finally {
         await cycle.close();
       }
       const slot: Slot = { seq: seal.seq, seal, undone: 'none', applied: false };
-      this.#state.slots.push(slot);
-      this.#state.nextSeq = seal.seq + 1;
-      if (this.#state.open) await this.#remove(seal.seq, 'open');
-      this.#state.open = undefined;
-      this.#noteSizes();
+      this.#ledger.state.slots.push(slot);
+      this.#ledger.state.nextSeq = seal.seq + 1;
+      if (this.#ledger.state.open) await this.#remove(seal.seq, 'open');
+      this.#ledger.state.open = undefined;
+      this.#noteSizes(seal.disks);
       return toPoint(slot, seal);
     });
   }
@@ -205,7 +183,7 @@ export class Journal {
       throw new DrError('CONTRACT_VIOLATED', `disk ${key} of cycle ${request.cycle} was never copied`, { context: { disk: key } });
     }
     const { indexSha256, changes } = await cycle.finish();
-    const last = this.#slots().at(-1)?.seal;
+    const last = this.#ledger.slots.at(-1)?.seal;
     const parent = last ? { point: last.point, digest: last.digest, seq: last.seq } : null;
     return {
       format: FORMAT_VERSION,
@@ -233,22 +211,22 @@ export class Journal {
     await using writer = await this.begin({ cycle, point, kind: 'divergent', disks });
     const sealed = await writer.seal({ baselines: {}, consistency: 'crash', atomicity: 'instant', timings: {}, ...rest });
     await this.apply(new Map(), { upTo: sealed.point });
-    return this.#get(sealed.point);
+    return this.#ledger.get(sealed.point);
   }
 
   // ---- the replica and its history -----------------------------------------------------------------------------------------
 
   /** Brings the replica forward, one sealed point after the other; what a crash or a failure interrupted is done again. */
   apply(disks: Disks, options: { readonly upTo?: string } = {}): Promise<{ readonly applied: number; readonly bytesWritten: number }> {
-    return this.#exclusive(this.#history, async () => {
-      this.#assertNoRollBack();
-      const last = options.upTo === undefined ? Number.POSITIVE_INFINITY : this.#get(options.upTo).seq;
+    return this.#ledger.withHistory(async () => {
+      this.#ledger.assertNoRollBack();
+      const last = options.upTo === undefined ? Number.POSITIVE_INFINITY : this.#ledger.get(options.upTo).seq;
       let applied = 0;
       let bytesWritten = 0;
       let previous: number | null = null;
       // Cycles that are sealed meanwhile are taken along.
-      for (const slot of this.#state.slots) {
-        if (slot.seq > last || !this.#isVisible(slot)) break;
+      for (const slot of this.#ledger.state.slots) {
+        if (slot.seq > last || !this.#ledger.isVisible(slot)) break;
         if (!slot.applied) {
           bytesWritten += await applyCycle(this.#replay, slot, previous, disks);
           applied++;
@@ -261,10 +239,10 @@ export class Journal {
 
   /** `into`: disks that read as the replica. Makes them read as the point, flushed, and returns the ranges written by disk. */
   materialise(point: string, into: Disks): Promise<Map<string, Extent[]>> {
-    return this.#exclusive(this.#history, async () => {
-      this.#assertNoRollBack();
-      const slot = this.#reachable(point);
-      const pieces = await readUndos(this.#replay, this.#wayBackTo(slot), sealOf(slot, this.#options.directory));
+    return this.#ledger.withHistory(async () => {
+      this.#ledger.assertNoRollBack();
+      const { seal, undo } = this.#ledger.wayBack(point);
+      const pieces = await readUndos(this.#replay, undo, seal);
       return restore(this.#replay, pieces, into, true);
     });
   }
@@ -274,31 +252,29 @@ export class Journal {
    * roll-back again makes the journal usable.
    */
   rollBack(point: string, disks: Disks): Promise<void> {
-    return this.#exclusive(this.#newest, () =>
-      this.#history.run(async () => {
-        const { files, directory } = this.#options;
-        if (this.rollingBackTo !== undefined && this.rollingBackTo !== point) this.#assertNoRollBack();
-        const slot = this.#reachable(point);
-        const pieces = await readUndos(this.#replay, this.#wayBackTo(slot), sealOf(slot, directory));
-        await verifyPieces(files, pieces);
-        await this.#writer?.close();
-        this.#writer = undefined;
-        const intent: RollBack = { format: FORMAT_VERSION, to: slot.seq, point, phase: 'restoring' };
-        await writeDocument(files, directory, ROLL_BACK, intent);
-        this.#state.rollBack = intent;
-        await restore(this.#replay, pieces, disks, false);
-        await writeDocument(files, directory, ROLL_BACK, { ...intent, phase: 'restored' });
-        await finishRollBack(files, directory, intent);
-        this.#state = await scan(files, directory, this.#options.item, undefined);
-      }),
-    );
+    return this.#ledger.withAll(async () => {
+      const { files, directory } = this.#options;
+      if (this.rollingBackTo !== undefined && this.rollingBackTo !== point) this.#ledger.assertNoRollBack();
+      const { seal, undo } = this.#ledger.wayBack(point);
+      const pieces = await readUndos(this.#replay, undo, seal);
+      await verifyPieces(files, pieces);
+      await this.#ledger.writer?.close();
+      this.#ledger.writer = undefined;
+      const intent: RollBack = { format: FORMAT_VERSION, to: seal.seq, point, phase: 'restoring' };
+      await writeDocument(files, directory, ROLL_BACK, intent);
+      this.#ledger.state.rollBack = intent;
+      await restore(this.#replay, pieces, disks, false);
+      await writeDocument(files, directory, ROLL_BACK, { ...intent, phase: 'restored' });
+      await finishRollBack(files, directory, intent);
+      this.#ledger.state = await scan(files, directory, this.#options.item, undefined);
+    });
   }
 
   /** Removes applied points; the head and what is not applied stay. Returns those that are gone. */
   prune(remove: readonly string[]): Promise<string[]> {
-    return this.#exclusive(this.#history, async () => {
-      this.#assertNoRollBack();
-      return pruneSlots(this.#replay, this.#state, new Set(remove));
+    return this.#ledger.withHistory(async () => {
+      this.#ledger.assertNoRollBack();
+      return pruneSlots(this.#replay, this.#ledger.state, new Set(remove));
     });
   }
 
@@ -307,12 +283,12 @@ export class Journal {
    * not have may be missing. Throws JOURNAL_CORRUPT when it cannot be told: then only a comparison helps.
    */
   extentsAfter(point: string): Promise<Map<string, Extent[]>> {
-    return this.#exclusive(this.#history, async () => {
+    return this.#ledger.withHistory(async () => {
       const { files, directory } = this.#options;
-      const { seq } = this.#get(point);
+      const { seq } = this.#ledger.get(point);
       const result = new Map<string, Extent[]>();
       const add = (key: string, ranges: readonly Extent[]) => result.set(key, union(result.get(key) ?? [], ranges));
-      for (const slot of [...this.#state.slots, ...this.#state.rolled]) {
+      for (const slot of [...this.#ledger.state.slots, ...this.#ledger.state.rolled]) {
         if (slot.seq <= seq) continue;
         const seal = sealOf(slot, directory);
         const records = await readIndex(files, join(directory, partName(slot.seq, 'idx')), seal.indexSha256);
@@ -327,18 +303,22 @@ export class Journal {
 
   /** Forgets the extents of what was rolled back: re-protect has used them, or nobody will. */
   release(): Promise<void> {
-    return this.#exclusive(this.#history, async () => {
-      for (const { seq } of this.#state.rolled)
+    return this.#ledger.withHistory(async () => {
+      for (const { seq } of this.#ledger.state.rolled)
         for (const part of ['idx', 'undo.idx', 'undone', 'rolled'] as const) await this.#remove(seq, part);
-      this.#state.rolled.length = 0;
+      this.#ledger.state.rolled.length = 0;
     });
   }
 
   /** Reads what the point needs to be reached and proves it, or everything. */
   verify(point?: string): Promise<Verification> {
-    return this.#exclusive(this.#history, async () => {
-      const target = point === undefined ? undefined : this.#get(point).seq;
-      return verifySlots(this.#options, { ...this.#state, slots: this.#slots().filter((slot) => this.#isVisible(slot)) }, target);
+    return this.#ledger.withHistory(async () => {
+      const target = point === undefined ? undefined : this.#ledger.get(point).seq;
+      return verifySlots(
+        this.#options,
+        { ...this.#ledger.state, slots: this.#ledger.slots.filter((slot) => this.#ledger.isVisible(slot)) },
+        target,
+      );
     });
   }
 
@@ -372,122 +352,24 @@ export class Journal {
 
   /** The journal and its points are gone; the object must not be used any more. */
   remove(): Promise<void> {
-    return this.#newest.run(() =>
-      this.#history.run(async () => {
-        await this.#writer?.close();
-        await this.#options.files.remove(this.#options.directory);
-        await this.#options.files.syncDirectory(dirname(this.#options.directory));
-      }),
-    );
-  }
-
-  // ---- inside ----------------------------------------------------------------------------------------------------------------
-
-  /** Sealed cycles; those that a roll-back is taking away do not count. */
-  #slots(): readonly Slot[] {
-    const { slots, rollBack } = this.#state;
-    return rollBack ? slots.filter((slot) => slot.seq <= rollBack.to) : slots;
-  }
-
-  #isVisible(slot: Slot): boolean {
-    const group = slot.seal?.groupCycle;
-    return slot.applied || group === undefined || this.#options.groupState(group) !== 'undecided';
-  }
-
-  #get(point: string): Point {
-    const found = this.points.find((candidate) => candidate.point === point);
-    if (found) return found;
-    throw new DrError('NOT_FOUND', `no recovery point ${point} in the journal of ${this.#options.item}`, {
-      context: { point, item: this.#options.item, kind: 'point' },
+    return this.#ledger.withAllAsIs(async () => {
+      await this.#ledger.writer?.close();
+      await this.#options.files.remove(this.#options.directory);
+      await this.#options.files.syncDirectory(dirname(this.#options.directory));
     });
-  }
-
-  #reachable(point: string): Slot {
-    const { seq, state } = this.#get(point);
-    if (state !== 'applied')
-      throw new DrError('STATE_CONFLICT', `recovery point ${point} is not applied yet`, {
-        context: { point, state },
-        hint: 'apply the sealed points up to it first',
-      });
-    return this.#state.slots.find((slot) => slot.seq === seq)!;
-  }
-
-  /** Cycles whose undo leads back to the point: those after it that the replica holds, wholly or in part. */
-  #wayBackTo(target: Slot): Slot[] {
-    return this.#state.slots.filter((slot) => slot.seq > target.seq && (slot.applied || slot.undone !== 'none'));
-  }
-
-  #assertNoRollBack(): void {
-    const point = this.rollingBackTo;
-    if (point === undefined) return;
-    throw new DrError('STATE_CONFLICT', `the roll-back of ${this.#options.item} to ${point} was interrupted`, {
-      context: { item: this.#options.item, point },
-      hint: 'run the roll-back to the same point again',
-    });
-  }
-
-  #assertBase(request: CycleRequest): void {
-    const last = this.#slots().at(-1);
-    const newest = last && sealOf(last, this.#options.directory).point;
-    const context = { item: this.#options.item, cycle: request.cycle, expected: newest ?? 'none', actual: request.base ?? 'none' };
-    if (last && !this.#isVisible(last))
-      throw new DrError('STATE_CONFLICT', `the group of point ${newest} of ${this.#options.item} is not decided yet`, { context });
-    if (request.base !== newest)
-      throw new DrError('STATE_CONFLICT', `cycle ${request.cycle} builds on ${context.actual}, the newest point is ${context.expected}`, {
-        context,
-      });
-    for (const disk of request.disks)
-      if (disk.direct && this.hasDisk(disk.key))
-        throw new DrError('STATE_CONFLICT', `disk ${disk.key} is in a recovery point: only the journal writes to its replica`, {
-          context: { ...context, disk: disk.key },
-        });
   }
 
   async #dropUnsealed(): Promise<void> {
-    this.#state.open = undefined;
-    for (const part of ['open', 'redo', 'idx'] as const) await this.#remove(this.#state.nextSeq, part);
+    const { state } = this.#ledger;
+    state.open = undefined;
+    for (const part of ['open', 'redo', 'idx'] as const) await this.#remove(state.nextSeq, part);
   }
 
   #remove(seq: number, part: Part): Promise<void> {
     return this.#options.files.remove(join(this.#options.directory, partName(seq, part)));
   }
 
-  #noteSizes(): void {
-    for (const slot of this.#state.slots) for (const disk of slot.seal?.disks ?? []) this.#allocation.setSize(disk.key, disk.sizeBytes);
-  }
-
-  async #exclusive<T>(lock: Mutex, work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      await this.#refresh();
-      const outcome = await lock.run(async () => (this.#stale ? undefined : { value: await this.#watched(work) }));
-      if (outcome) return outcome.value;
-    }
-  }
-
-  async #watched<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      this.#stale = true;
-      throw error;
-    }
-  }
-
-  /** After a failure in the middle of something: the files say what is, and half-done things are ended or undone as at a start. */
-  async #refresh(): Promise<void> {
-    if (!this.#stale) return;
-    await this.#newest.run(() =>
-      this.#history.run(async () => {
-        if (!this.#stale) return;
-        const { files, directory, item } = this.#options;
-        this.#state = await scan(files, directory, item, this.#writer?.seq);
-        this.#stale = false;
-      }),
-    );
+  #noteSizes(disks: Iterable<SealedDisk>): void {
+    for (const disk of disks) this.#allocation.setSize(disk.key, disk.sizeBytes);
   }
 }
-
-const toPoint = (slot: Slot, seal: Seal): Point => ({
-  ...seal,
-  state: slot.applied ? 'applied' : slot.undone === 'none' ? 'sealed' : 'applying',
-});

@@ -102,8 +102,6 @@ interface UndoSink {
 const writeUndo = async (place: Place, suffix: Suffix, disks: string[], fill: (undo: UndoSink) => Promise<void>): Promise<Undone> => {
   const { files, directory, seq, to } = place;
   const paths = [undoPath(directory, seq, 'undo', suffix), undoPath(directory, seq, 'undo.idx', suffix)] as const;
-  // Unsealed undo is never continued: a torn one must not lend its bytes to this one.
-  for (const path of paths) await files.remove(path);
   const records: IndexRecord[] = [];
   let index: Buffer;
   try {

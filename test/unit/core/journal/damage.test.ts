@@ -94,6 +94,15 @@ describe('a journal with rot in it', () => {
     expect(reopened.journal.points.map(({ point }) => point)).to.deep.equal(['p1', 'p2', 'p3', 'p4', 'p7']);
   });
 
+  it('knows a cycle for applied whose mark is lost, when a later one is', async () => {
+    const lab = await history();
+    await lab.files.remove(file(3, 'applied'));
+    const reopened = await lab.open();
+
+    expect(reopened.journal.points.map(({ state }) => state).slice(0, 4)).to.deep.equal(['applied', 'applied', 'applied', 'applied']);
+    expect((await reopened.journal.verify()).ok).to.equal(true);
+  });
+
   it('changes nothing in place when the way back is damaged', async () => {
     const lab = await history();
     const before = lab.disks.get('a')!.image();

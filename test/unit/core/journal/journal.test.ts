@@ -337,6 +337,16 @@ describe('first copy', () => {
     expect(Object.fromEntries(resumed.resumeFrom)).to.deep.equal({ a: [{ offset: 0, length: 4096 }] });
   });
 
+  it('is refused where the replica was not marked as allocated before: undo would not read it', async () => {
+    const lab = await new Lab().open();
+    await lab.journal.declareEmpty('a');
+    const writer = await lab.journal.begin(request);
+
+    expect(await codeOf(writer.direct('a', 0, bytes(1, 512)))).to.equal('STATE_CONFLICT');
+    await lab.journal.markAllocated('a', [{ offset: 0, length: 512 }]);
+    expect(await codeOf(writer.direct('a', 0, bytes(1, 512)))).to.equal('done');
+  });
+
   it('goes on with whole units only, since a torn write spoils its neighbours', async () => {
     const lab = await new Lab().open();
     const writer = await lab.journal.begin(request);
