@@ -134,10 +134,13 @@ const readSound = async <T extends object>(files: Files, path: string): Promise<
   }
 };
 
-/** Drops what was never sealed, but for a first copy that can be resumed. */
+/** Drops what was never sealed, but for the records of a first copy that can go on. */
 const readOpen = async ({ files, directory, seq, has }: Reading, isBeingWritten: boolean): Promise<OpenCycle | undefined> => {
   const request = has.has('open') ? await readSound<CycleRequest>(files, join(directory, partName(seq, 'open'))) : undefined;
-  if (request) return { seq, request };
+  if (request) {
+    if (has.has('redo') && !isBeingWritten) await files.remove(join(directory, partName(seq, 'redo')));
+    return { seq, request };
+  }
   if (!isBeingWritten) for (const part of has) await files.remove(join(directory, partName(seq, part as Part)));
   return undefined;
 };

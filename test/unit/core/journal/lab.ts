@@ -85,6 +85,10 @@ export class Lab {
     this.disks = disks ?? new Map(DISKS.map(({ key, sizeBytes }) => [key, new MemoryDisk({ sizeBytes, faults })]));
   }
 
+  get isOpen(): boolean {
+    return this.#journal !== undefined;
+  }
+
   get journal(): Journal {
     return this.#journal!;
   }
