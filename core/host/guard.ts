@@ -99,8 +99,8 @@ const dispose = (handle: unknown): unknown => (handle as Partial<AsyncDisposable
  * Disposing it ends all that is under way, closes what is open, and then every call rejects with CONNECTION_LOST; the plugin's session is disposed once.
  */
 export const guardSession = (session: Session, of: Guarded): Session => {
+  checkShape(new GuardScope(of, { sizes: of.sizes, capabilities: of.manifest.capabilities }), session);
   const scope = new GuardScope(of, { sizes: of.sizes, capabilities: session.capabilities });
-  checkShape(scope, session);
   const guarded = mapSession(session, (facet, name, method) => {
     if (facet === 'reader' || facet === 'disk') throw new DrError('INTERNAL', `${facet} is no facet of a session`);
     return guardMethod(scope, facetOf(session, facet)!, facet, name, method);
