@@ -1,5 +1,5 @@
 // What a journal knows of itself: its sealed cycles as the files have them, who may look at and change them, and when to read the files again.
-import { DrError } from '../contract/index.ts';
+import { DrError, isDrError } from '../contract/index.ts';
 import type { Files } from '../ports/files.ts';
 import type { CycleFiles, CycleRequest } from './cycle-writer.ts';
 import { sealOf } from './replay.ts';
@@ -146,7 +146,8 @@ export class Ledger {
     try {
       return await work();
     } catch (error) {
-      this.#stale = true;
+      // A refusal changes nothing; to read the files again would wait for an apply that runs.
+      this.#stale ||= !isDrError(error, 'STATE_CONFLICT');
       throw error;
     }
   }
