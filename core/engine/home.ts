@@ -16,23 +16,28 @@ export interface HomeLock extends Disposable {
   readonly home: string;
 }
 
-/** Throws LOCKED_BY with the holder's process id when another engine runs on this home. */
+const unusable = (home: string, cause: unknown): DrError =>
+  new DrError('CONFIG_INVALID', `cannot use ${home} as home: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    context: { path: home },
+    hint: 'set WARMSITE_HOME to a folder that you may write to',
+    cause,
+  });
+
+const SQLITE_BUSY = 5;
+const isBusy = (error: unknown): boolean => (error as { errcode?: number }).errcode === SQLITE_BUSY;
+
+/** Throws LOCKED_BY with the holder's process id when another engine runs on this home, CONFIG_INVALID when it cannot be written to. */
 export const lockHome = (home: string): HomeLock => {
+  const pidPath = join(home, 'engine.pid');
+  let database: DatabaseSync | undefined;
   try {
     mkdirSync(home, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw new DrError('CONFIG_INVALID', `cannot use ${home} as home: ${error instanceof Error ? error.message : String(error)}`, {
-      context: { path: home },
-      hint: 'set WARMSITE_HOME to a folder that you may write to',
-      cause: error,
-    });
-  }
-  const pidPath = join(home, 'engine.pid');
-  const database = new DatabaseSync(join(home, 'engine.lock.db'), { timeout: 0 });
-  try {
+    database = new DatabaseSync(join(home, 'engine.lock.db'), { timeout: 0 });
     database.exec('begin exclusive');
+    writeFileSync(pidPath, `${process.pid}\n`);
   } catch (error) {
-    database.close();
+    database?.close();
+    if (!isBusy(error)) throw unusable(home, error);
     const pid = readPid(pidPath);
     throw new DrError('LOCKED_BY', `another warmsite engine${pid ? ` (process ${pid})` : ''} runs on ${home}`, {
       context: { path: home, ...(pid ? { pid } : {}) },
@@ -40,8 +45,8 @@ export const lockHome = (home: string): HomeLock => {
       cause: error,
     });
   }
-  writeFileSync(pidPath, `${process.pid}\n`);
-  return { home, [Symbol.dispose]: () => database.close() };
+  const held = database;
+  return { home, [Symbol.dispose]: () => held.close() };
 };
 
 const readPid = (path: string): number | undefined => {
