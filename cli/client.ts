@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { DrError, isDrError } from '../core/contract/index.ts';
-import { socketPath, storePath } from '../core/engine/home.ts';
+import { socketPath } from '../core/engine/home.ts';
 import type { JobRecord } from '../core/flow/flow.ts';
 
 export interface Asked {
@@ -119,16 +119,8 @@ const openReader = async (options: ClientOptions): Promise<Client> => {
   };
 };
 
-/** ENGINE_NEWER before the home is touched at all. */
-const refuseNewerStore = async (home: string): Promise<void> => {
-  if (!existsSync(storePath(home))) return;
-  const { openStore } = await import('../core/state/database.ts');
-  await (await openStore(storePath(home), { readOnly: true })).close();
-};
-
 const becomeEngine = async (options: ClientOptions, need: 'engine' | 'change'): Promise<Client> => {
-  const { home, say } = options;
-  await refuseNewerStore(home);
+  const { say } = options;
   const { composeEngine } = await import('./container.ts');
   const composed = await composeEngine(options);
   const { engine } = composed;

@@ -1,5 +1,5 @@
 // The composition root: the only place where plugins, adapters and the engine's parts are put together.
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
 import type { OpenEstate } from '../adapters/lab/port.ts';
@@ -37,6 +37,7 @@ const createRegistry = (openEstate: OpenEstate): Registry =>
 /** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
 export const composeEngine = async (composition: Composition): Promise<ComposedEngine> => {
   const { home } = composition;
+  await refuseNewerStore(home);
   const lock = lockHome(home);
   try {
     const store = await openStore(storePath(home));
@@ -50,6 +51,11 @@ export const composeEngine = async (composition: Composition): Promise<ComposedE
     lock[Symbol.dispose]();
     throw error;
   }
+};
+
+/** Before the home is touched at all, be it by its lock. */
+const refuseNewerStore = async (home: string): Promise<void> => {
+  if (existsSync(storePath(home))) await (await openStore(storePath(home), { readOnly: true })).close();
 };
 
 const TOKENS = {

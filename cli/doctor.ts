@@ -135,14 +135,8 @@ const checkEndpoints = async (cli: Cli): Promise<DoctorFinding[]> => {
       );
     });
   } catch (error) {
-    if (!isDrError(error, 'LOCKED_BY')) throw error;
-    return [
-      {
-        level: 'warn',
-        what: 'endpoints',
-        seen: 'not looked at: another command holds the home',
-        next: 'run doctor again when it has ended',
-      },
-    ];
+    if (!isDrError(error)) throw error;
+    const level = isDrError(error, 'LOCKED_BY') ? 'warn' : 'fail';
+    return [{ level, what: 'endpoints', seen: `not looked at: ${visible(error.message)}`, next: error.hint }];
   }
 };

@@ -116,12 +116,17 @@ const toValue = (document: YamlDocument.Parsed, path: string): unknown => {
   }
 };
 
-/** Of a union's alternatives the one that came furthest tells most. */
+/** Of a union's alternatives: a key that none of them knows, else what came furthest. */
 const deepest = (issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue => {
   const [issue] = issues as [z.core.$ZodIssue];
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue;
-  const inner = issue.errors.map((alternative) => deepest(alternative)).sort((a, b) => b.path.length - a.path.length)[0];
-  return inner && inner.path.length > 0 ? { ...inner, path: [...issue.path, ...inner.path] } : issue;
+  const unknown = issue.errors.map((alternative) => alternative.find((inner) => inner.code === 'unrecognized_keys'));
+  const inner = unknown.every((found) => found !== undefined)
+    ? unknown[0]
+    : issue.errors.map((alternative) => deepest(alternative)).sort((a, b) => b.path.length - a.path.length)[0];
+  return inner && (inner.path.length > 0 || inner.code === 'unrecognized_keys')
+    ? { ...inner, path: [...issue.path, ...inner.path] }
+    : issue;
 };
 
 /** All documents of a file, each checked. */

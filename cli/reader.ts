@@ -6,23 +6,37 @@ import { DrError } from '../core/contract/index.ts';
 import { storePath } from '../core/engine/home.ts';
 import { Engine } from '../core/engine.ts';
 import { Registry } from '../core/host/registry.ts';
-import { type Files, systemFiles } from '../core/ports/files.ts';
+import { type File, type Files, systemFiles } from '../core/ports/files.ts';
 import { newSystemId, systemClock } from '../core/ports/runtime.ts';
 import { openStore } from '../core/state/database.ts';
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
-const refuseWrite = (): never => {
-  throw new DrError('INTERNAL', 'a look at the home tried to write to it');
-};
-/** Folders of a site that has none yet are not made: to a reader they are just empty. */
+/** Ends without a write what opening a journal or the marks of a site would tidy up: whoever holds the home next does it. */
+const dropped = async (): Promise<void> => undefined;
+const withoutWrites = (file: File): File => ({
+  read: (position, into) => file.read(position, into),
+  sizeBytes: () => file.sizeBytes(),
+  close: () => file.close(),
+  write: dropped,
+  truncate: dropped,
+  sync: dropped,
+});
+const emptyFile: File = { read: async () => 0, sizeBytes: async () => 0, close: dropped, write: dropped, truncate: dropped, sync: dropped };
+
+/** What is not there is empty: a site that nothing was stored for has no folder, and gets none by being looked at. */
 const readingFiles: Files = {
-  ...systemFiles,
-  open: (path, how) => (how === 'read' ? systemFiles.open(path, how) : refuseWrite()),
-  rename: refuseWrite,
-  remove: refuseWrite,
-  makeDirectory: async () => undefined,
-  syncDirectory: async () => undefined,
+  open: async (path) => ((await systemFiles.exists(path)) ? withoutWrites(await systemFiles.open(path, 'read')) : emptyFile),
+  list: systemFiles.list,
+  exists: systemFiles.exists,
+  rename: dropped,
+  remove: dropped,
+  makeDirectory: dropped,
+  syncDirectory: dropped,
+};
+
+const refuseSecret = (): never => {
+  throw new DrError('INTERNAL', 'a look at the store asked for a secret');
 };
 
 export interface Reader extends AsyncDisposable {
@@ -39,7 +53,7 @@ export const openReaderEngine = async (home: string): Promise<Reader> => {
     files: readingFiles,
     store,
     registry: new Registry(),
-    resolveSecret: refuseWrite,
+    resolveSecret: refuseSecret,
     scratchDir: join(home, 'scratch'),
     readOnly: true,
   });

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Manifest } from '../../core/contract/index.ts';
-import type { EndpointRecord, SiteRecord } from '../../core/domain/policy.ts';
+import type { EndpointRecord, RecoveryPlan, ReplicationPolicy, SiteRecord } from '../../core/domain/policy.ts';
 import type { Cli } from '../cli.ts';
 import { type CommandSpec, textOption } from '../command.ts';
 import { invalid, type Located, type Resource, readResources } from '../documents.ts';
@@ -26,7 +26,7 @@ export const commands: readonly CommandSpec[] = [
     examples: ['warmsite apply -f estate.yaml --dry-run', 'warmsite apply -f estate.yaml'],
     run: async (cli, { options }) => {
       const path = textOption(options, 'file') ?? '';
-      const documents = readResources(await readText(cli, path), path);
+      const documents = readResources(await readText(cli, path), path === '-' ? 'standard input' : path);
       if (!options['dryRun']) await cli.client('site.add');
       const known = await readKnown(cli);
       checkReferences(documents, known);
@@ -55,15 +55,15 @@ interface Known {
   readonly sites: readonly SiteRecord[];
   readonly endpoints: readonly EndpointRecord[];
   readonly plugins: readonly Manifest[];
-  readonly policies: readonly { readonly name: string }[];
-  readonly plans: readonly { readonly name: string }[];
+  readonly policies: readonly ReplicationPolicy[];
+  readonly plans: readonly RecoveryPlan[];
 }
 
 const readKnown = async (cli: Cli): Promise<Known> => ({
   sites: await cli.call<SiteRecord[]>('site.list', {}),
   endpoints: await cli.call<EndpointRecord[]>('endpoint.list', {}),
-  policies: await cli.call<{ name: string }[]>('policy.list', {}),
-  plans: await cli.call<{ name: string }[]>('plan.list', {}),
+  policies: await cli.call<ReplicationPolicy[]>('policy.list', {}),
+  plans: await cli.call<RecoveryPlan[]>('plan.list', {}),
   plugins: await cli.call<Manifest[]>('plugin.list', {}),
 });
 
@@ -126,7 +126,13 @@ const sameEndpoint = (there: EndpointRecord, value: Extract<Resource, { kind: 'E
 const applyOne = async (cli: Cli, resource: Resource, known: Known, options: Parameters<Cli['asked']>[0]): Promise<Applied> => {
   const { name } = resource.metadata;
   const result = (done: Applied['done']): Applied => ({ kind: resource.kind, name, done });
-  const was = (list: readonly { readonly name: string }[]) => (list.some((one) => one.name === name) ? 'configured' : 'created');
+  const putNamed = async (operation: string, list: readonly { readonly name: string }[]): Promise<Applied> => {
+    const wanted = { name, ...resource.spec };
+    const there = list.find((one) => one.name === name);
+    if (isDeepStrictEqual(there, wanted)) return result('unchanged');
+    await cli.call(operation, wanted, options);
+    return result(there ? 'configured' : 'created');
+  };
   switch (resource.kind) {
     case 'Site': {
       const there = known.sites.find((site) => site.id === name);
@@ -142,10 +148,8 @@ const applyOne = async (cli: Cli, resource: Resource, known: Known, options: Par
       await cli.call('map.set', resource.spec, options);
       return result('configured');
     case 'Policy':
-      await cli.call('policy.put', { name, ...resource.spec }, options);
-      return result(was(known.policies));
+      return putNamed('policy.put', known.policies);
     case 'Plan':
-      await cli.call('plan.put', { name, ...resource.spec }, options);
-      return result(was(known.plans));
+      return putNamed('plan.put', known.plans);
   }
 };

@@ -34,7 +34,7 @@ export const commands: readonly CommandSpec[] = [
     run: async (cli, { args: [name = ''] }) => {
       const group = await cli.call<ProtectionGroup & { items: readonly ItemView[] }>('group.show', { name });
       if (!cli.print.forPeople) return cli.print.one({ kind: 'Group', data: group, name });
-      cli.print.text(`${group.name}: policy ${group.policy}, ${group.fromSite} -> ${group.toSite}\n`);
+      cli.print.text(`${group.name}: policy ${group.policy}, ${group.fromSite} -> ${group.toSite}\n\n`);
       cli.print.table(group.items, itemColumns);
     },
   },

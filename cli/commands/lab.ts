@@ -25,7 +25,7 @@ const machinesOf = (options: Options): number => {
 
 const withLab = async <T>(cli: Cli, options: Options, work: (lab: EstatePort) => Promise<T>): Promise<T> => {
   await using lab = await connectLab(labSocket(directoryOf(cli, options)));
-  return work(lab);
+  return await work(lab);
 };
 
 const up = async (cli: Cli, { options }: Invocation): Promise<void> => {

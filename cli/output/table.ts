@@ -20,6 +20,8 @@ export interface TableOptions {
 }
 
 const GAP = 2;
+/** A cell for people is cut here even where no terminal sets a limit; `-o wide` and the other formats have it whole. */
+const WIDEST_CELL = 80;
 const LEAST_CUT = 12;
 
 /** Widest columns give way first, none below its title or twelve. */
@@ -41,7 +43,8 @@ export const renderTable = <Row>(rows: readonly Row[], all: readonly Column<Row>
   const cells = rows.map((row) => columns.map((column) => visible(String(column.value(row) ?? '-'))));
   const titles = columns.map((column) => column.title.toUpperCase());
   const natural = titles.map((title, index) => Math.max(widthOf(title), ...cells.map((line) => widthOf(line[index] ?? ''))));
-  const widths = options.width === undefined ? natural : shrink(natural, titles, options.width);
+  const capped = options.wide ? natural : natural.map((width) => Math.min(width, WIDEST_CELL));
+  const widths = options.width === undefined ? capped : shrink(capped, titles, options.width);
   const pad = (text: string, index: number): string => {
     const cut = shorten(text, widths[index] ?? 0);
     const filling = ' '.repeat(Math.max(0, (widths[index] ?? 0) - widthOf(cut)));
