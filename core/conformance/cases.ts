@@ -1,10 +1,16 @@
 import type { Case } from './case.ts';
+import { faultCases } from './fault-cases.ts';
+import { fenceCases } from './fence-cases.ts';
+import { forkCases } from './fork-cases.ts';
 import { inventoryCases } from './inventory-cases.ts';
 import { manifestCases } from './manifest-cases.ts';
+import { networkCases } from './network-cases.ts';
 import { powerCases } from './power-cases.ts';
 import { readerCases } from './reader-cases.ts';
 import { sessionCases } from './session-cases.ts';
 import { snapshotCases } from './snapshot-cases.ts';
+import { streamingCases } from './streaming-cases.ts';
+import { targetCases } from './target-cases.ts';
 import { trackingCases } from './tracking-cases.ts';
 
 const all: readonly Case[] = [
@@ -15,6 +21,12 @@ const all: readonly Case[] = [
   ...snapshotCases,
   ...trackingCases,
   ...readerCases,
+  ...streamingCases,
+  ...targetCases,
+  ...forkCases,
+  ...networkCases,
+  ...fenceCases,
+  ...faultCases,
 ];
 
 /** In the order in which they run: by level. Ids are unique and never used again. */

@@ -4,6 +4,8 @@ import {
   DrError,
   type Epoch,
   type FenceStore,
+  type Fork,
+  type ForkRequest,
   type Forks,
   type HostContext,
   type ItemId,
@@ -29,6 +31,7 @@ import type { Recorder } from './recorder.ts';
 import type { ConformanceLab, Scale, Scratch, Subject } from './subject.ts';
 
 const CALL_DEADLINE_MS = 60_000;
+const POLL_MS = 1000;
 
 /** Thrown to end a case that cannot prove anything here. */
 export class Skip extends Error {}
@@ -60,6 +63,8 @@ interface Parts {
   /** Aborts when the case's time is over. */
   readonly signal: AbortSignal;
   readonly session?: Session;
+  /** The shared session is about to lose its connection. */
+  readonly onCut: () => void;
 }
 
 /** What a case works with. Everything that it opens or makes here is closed and removed after it. */
@@ -142,6 +147,12 @@ export class Context {
     return this.call({ ...options, fence: known ?? this.epoch(1) });
   }
 
+  /** For many calls that write to one machine. */
+  async writing(machine: MachineId): Promise<(options?: CallOptions) => Call> {
+    const { fence } = await this.fenced(machine);
+    return (options) => this.call({ ...options, ...(fence && { fence }) });
+  }
+
   epoch(epoch: number, holder = 'conformance'): Epoch {
     return { item: 'conformance' as ItemId, epoch, holder };
   }
@@ -170,6 +181,12 @@ export class Context {
     }
   }
 
+  /** Every session is dead after: the case must connect anew. */
+  async cutConnections(): Promise<void> {
+    this.#parts.onCut();
+    await this.lab.cutConnections();
+  }
+
   async close(): Promise<void> {
     for (const session of this.#sessions.reverse()) await refusal(() => session[Symbol.asyncDispose]());
   }
@@ -181,6 +198,17 @@ export class Context {
     if (!want || machine.power === want || !this.session.capabilities.power.includes(want)) return machine;
     await this.power.set(id, want, await this.fenced(id));
     return this.session.inventory.getMachine(id, this.call());
+  }
+
+  /** Scratch machine 0, on, and its guest answering: only then does it hear a request to shut down. */
+  async guest(): Promise<Machine> {
+    const { lab } = this.subject;
+    for (let waitedMs = 0; ; waitedMs += POLL_MS) {
+      const machine = await this.machine(0, 'on');
+      if (machine.guestName !== undefined) return machine;
+      if (waitedMs >= this.scale.bootMs) return this.skip(`the guest of ${machine.id} does not answer`);
+      await (lab ? lab.advance(POLL_MS) : new Promise((resolve) => setTimeout(resolve, POLL_MS)));
+    }
   }
 
   pointRequest(since: PointRequest['since'] = new Map()): PointRequest {
@@ -231,12 +259,30 @@ export class Context {
     }
     const id = this.scratch.adopt ?? absent('machine to adopt');
     const found = await this.session.inventory.getMachine(id, this.call());
+    if (found.power === 'on') await this.session.power?.set(id, 'off', await this.fenced(id));
     return asReplica(found.spec, await target.adoptReplica(id, found.spec, await this.fenced(id)));
   }
 
   async openReplicaDisk(replica: Replica, index = 0): Promise<ReplicaDisk> {
     const disk = replica.disks[index] ?? absent('replica disk');
     return this.target.openReplicaDisk(replica.id, disk, await this.fenced(replica.id));
+  }
+
+  /** Of all disks of the replica as it is. */
+  async fork(replica: Replica, mode: 'overlay' | 'clone' = this.forks.modes[0] ?? 'overlay', options: CallOptions = {}): Promise<Fork> {
+    return this.forks.create(replica.id, this.forkRequest(replica, mode), await this.fenced(replica.id, options));
+  }
+
+  forkRequest(replica: Replica, mode: 'overlay' | 'clone'): ForkRequest {
+    const nics = new Map(replica.spec.nics.map((nic): [NicId, 'disconnected'] => [nic.id, 'disconnected']));
+    return { mode, purpose: 'test', name: `${this.#parts.name} fork`, spec: replica.spec, newGenerationId: true, nics };
+  }
+
+  /** A disk of the fork by its place in the replica's definition. */
+  async openForkDisk(replica: Replica, fork: Fork, index = 0): Promise<ReplicaDisk> {
+    const asked = replica.spec.disks[index] ?? absent('replica disk');
+    const disk = fork.disks.get(asked.id) ?? absent(`disk of the fork for ${asked.id}`);
+    return this.forks.openDisk(fork.id, disk, await this.fenced(replica.id));
   }
 }
 

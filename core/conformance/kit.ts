@@ -1,6 +1,6 @@
 // Runs cases one after the other on one session, cleans up after each, and says what was left.
 import { AssertionError } from 'node:assert';
-import { DrError, type HostContext, type Log, type Machine, type Session } from '../contract/index.ts';
+import { DrError, type HostContext, type Log, type Machine, type MachineId, type Session } from '../contract/index.ts';
 import { type Case, type Ground, LEVELS, type Level, missingNeed } from './case.ts';
 import { CASES } from './cases.ts';
 import { Context, Skip } from './context.ts';
@@ -74,6 +74,7 @@ export class ConformanceRun {
   #session: Session | undefined;
   #machines: readonly Machine[] = [];
   #openFailed: string | undefined;
+  #cut = false;
   /** Left by an earlier case: it is reported once, not by every case after. */
   readonly #known = new Set<string>();
 
@@ -137,6 +138,9 @@ export class ConformanceRun {
       log: this.#log,
       name: `${this.#runId}/${name}`,
       signal,
+      onCut: () => {
+        this.#cut = true;
+      },
       ...(this.#session && { session: this.#session }),
     });
   }
@@ -183,6 +187,15 @@ export class ConformanceRun {
     await this.#sweep();
   }
 
+  async #reopen(): Promise<void> {
+    this.#cut = false;
+    const { plugin, config } = this.#subject;
+    const old = this.#session;
+    const context = this.#context('open', new AbortController().signal);
+    this.#session = this.#recorder.wrap(await this.#recorder.drive(plugin.connect(config, this.#host, context.call())));
+    await refusal(() => old?.[Symbol.asyncDispose]());
+  }
+
   /** What an earlier run, killed, has left under our owner's id. */
   async #sweep(): Promise<void> {
     const context = this.#context('sweep', new AbortController().signal);
@@ -207,26 +220,24 @@ export class ConformanceRun {
     };
     for (const handle of [...made.handles].reverse()) await refusal(() => handle[Symbol.asyncDispose]());
     await context.close();
+    if (this.#cut) await attempt('the shared session', () => this.#reopen());
     if (this.#session) await this.#removeMade(attempt);
-    for (const kind of [made.snapshots, made.forks, made.replicas, made.testNetworks, made.handles]) kind.clear();
+    for (const kind of [made.snapshots, made.forks, made.replicas, made.promoted, made.testNetworks, made.handles]) kind.clear();
     if (!this.#session) return problems;
     const left = (await this.#left()).filter((line) => !this.#known.has(line));
     for (const line of left) this.#known.add(line);
     return [...problems, ...left.map((line) => `left behind: ${line}`)];
   }
 
-  /** On a session of its own: the shared one may have lost its connection. */
   async #removeMade(attempt: (what: string, run: () => PromiseLike<unknown>) => Promise<void>): Promise<void> {
     const { made } = this.#recorder;
-    if (made.snapshots.size + made.forks.size + made.replicas.size + made.testNetworks.size === 0) return;
     const context = this.#context('clean', new AbortController().signal);
     const { source, target, network } = context.session;
     for (const id of made.forks) {
       await attempt(`fork ${id}`, async () => target?.forks?.discard(id, await context.fenced(undefined, CLEANING)));
     }
-    for (const id of made.replicas) {
-      await attempt(`replica ${id}`, async () => target?.deleteReplica?.(id, await context.fenced(id, CLEANING)));
-    }
+    for (const id of made.promoted) await attempt(`promoted machine ${id}`, () => removePromoted(context, id));
+    for (const id of made.replicas) await attempt(`replica ${id}`, () => removeReplica(context, id));
     for (const id of made.snapshots) {
       if (source?.kind === 'snapshot')
         await attempt(`snapshot ${id}`, () => source.releaseSnapshot(id, 'abandoned', context.call(CLEANING)));
@@ -249,6 +260,23 @@ export class ConformanceRun {
 }
 
 const CLEANING = { deadlineMs: 300_000 };
+
+const removeReplica = async (context: Context, id: MachineId): Promise<void> => {
+  const { power, target, capabilities, inventory } = context.session;
+  const found = await inventory.getMachine(id, context.call()).catch(() => undefined);
+  const call = await context.fenced(found?.id, CLEANING);
+  if (found?.power === 'on' && capabilities.power.includes('off')) await power?.set(id, 'off', call);
+  await target?.deleteReplica?.(id, call);
+};
+
+/** A promoted machine is nobody's replica any more: it is adopted to be deleted. */
+const removePromoted = async (context: Context, id: MachineId): Promise<void> => {
+  const { power, target, capabilities, inventory } = context.session;
+  const machine = await inventory.getMachine(id, context.call());
+  if (machine.power === 'on' && capabilities.power.includes('off')) await power?.set(id, 'off', await context.fenced(id, CLEANING));
+  await target?.adoptReplica(id, machine.spec, await context.fenced(id, CLEANING));
+  await target?.deleteReplica?.(id, await context.fenced(id, CLEANING));
+};
 
 const secretsOf = ({ plugin, config }: Subject): string[] =>
   plugin.manifest.config.flatMap((field) => {

@@ -49,7 +49,7 @@ export const powerCases: readonly Case[] = [
     cause: 'the request is sent and not waited for',
     needs: ['scratch', 'power:shutdown'],
     run: async (ctx) => {
-      const { id } = await ctx.machine(0, 'on');
+      const { id } = await ctx.guest();
       await setTwice(ctx, id, 'shutdown', 'off');
       await ctx.machine(0, 'on');
     },
@@ -62,7 +62,7 @@ export const powerCases: readonly Case[] = [
     cause: 'after the time-out the machine is powered off',
     needs: ['scratch', 'power:shutdown', 'lab'],
     run: async (ctx) => {
-      const { id } = await ctx.machine(0, 'on');
+      const { id } = await ctx.guest();
       await ctx.lab.refuseShutdown(id, true);
       try {
         const call = await ctx.fenced(id, { deadlineMs: ctx.scale.shutdownMs });
@@ -82,7 +82,7 @@ export const powerCases: readonly Case[] = [
     cause: 'the wait polls without looking at the signal',
     needs: ['scratch', 'power:shutdown', 'lab'],
     run: async (ctx) => {
-      const { id } = await ctx.machine(0, 'on');
+      const { id } = await ctx.guest();
       await ctx.lab.refuseShutdown(id, true);
       try {
         const { fence } = await ctx.fenced(id);

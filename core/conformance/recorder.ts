@@ -6,6 +6,7 @@ import {
   ERRORS,
   type Fork,
   type ForkId,
+  type Machine,
   type MachineId,
   METHODS,
   type Place,
@@ -26,6 +27,8 @@ export class Made {
   readonly snapshots = new Set<SnapshotId>();
   readonly replicas = new Set<MachineId>();
   readonly forks = new Set<ForkId>();
+  /** Machines that remained after a fork was promoted. */
+  readonly promoted = new Set<MachineId>();
   readonly testNetworks = new Set<PlaceId>();
   readonly handles = new Set<AsyncDisposable>();
 }
@@ -194,7 +197,8 @@ export class Recorder {
       'forks.discard': () => made.forks.delete(args[0] as ForkId),
       'forks.promote': () => {
         made.forks.delete(args[0] as ForkId);
-        made.replicas.add((result as { readonly id: MachineId }).id);
+        made.promoted.add((result as Machine).id);
+        made.replicas.delete((result as Machine).id);
       },
       'network.createTestNetwork': () => made.testNetworks.add((result as Place).id),
       'network.deleteTestNetwork': () => made.testNetworks.delete(args[0] as PlaceId),

@@ -64,6 +64,8 @@ export interface Scale {
   readonly machines: number;
   /** A call of a case must end within this, on the wall clock, else the case fails and names the call. */
   readonly caseTimeoutMs: number;
+  /** How long the guest of a scratch machine may take until it answers. */
+  readonly bootMs: number;
   /** Deadline given to a shutdown that the guest refuses. */
   readonly shutdownMs: number;
 }
@@ -73,5 +75,6 @@ export const DEFAULT_SCALE: Scale = {
   readBytes: 64 * 1024 * 1024,
   machines: 0,
   caseTimeoutMs: 120_000,
+  bootMs: 120_000,
   shutdownMs: 20_000,
 };
