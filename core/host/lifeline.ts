@@ -8,6 +8,7 @@ const fanOuts = new WeakMap<AbortSignal, FanOut>();
 /**
  * Calls back once when the signal aborts; returns what takes it back. One listener per signal however many wait,
  * because an event target removes a listener by walking its list: ten thousand calls under one job's signal would be quadratic.
+ * For the signal of a single call a plain listener is cheaper.
  */
 export const onAbort = (signal: AbortSignal, run: () => void): (() => void) => {
   let fanOut = fanOuts.get(signal);
@@ -56,13 +57,14 @@ export class Lifeline {
           reject(reason);
         }
       };
-      const unlisten = signal === undefined ? undefined : onAbort(signal, () => stop(signal.reason));
+      const onSignal = (): void => stop(signal?.reason);
       const leave = (): void => {
         open = false;
-        unlisten?.();
+        signal?.removeEventListener('abort', onSignal);
         this.#waits.delete(stop);
       };
       this.#waits.add(stop);
+      signal?.addEventListener('abort', onSignal, { once: true });
       work.then(
         (answer) => {
           if (open) {

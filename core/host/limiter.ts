@@ -1,5 +1,3 @@
-import { onAbort } from './lifeline.ts';
-
 interface Waiter {
   readonly enter: () => void;
   gone: boolean;
@@ -40,15 +38,16 @@ export class Limiter {
       const waiter: Waiter = {
         gone: false,
         enter: () => {
-          unlisten();
+          signal.removeEventListener('abort', onSignal);
           resolve();
         },
       };
-      const unlisten = onAbort(signal, () => {
+      const onSignal = (): void => {
         waiter.gone = true;
         this.#waiting--;
         reject(signal.reason);
-      });
+      };
+      signal.addEventListener('abort', onSignal, { once: true });
       this.#queue.push(waiter);
       this.#waiting++;
     });
