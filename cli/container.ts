@@ -31,7 +31,7 @@ export interface ComposedEngine extends AsyncDisposable {
 const PROFILES = ['hyperv', 'vmware', 'physical', 'kvm'] as const;
 
 /** The plugins of this program, each imported by name. */
-const createRegistry = (openEstate: OpenEstate): Registry =>
+export const createRegistry = (openEstate: OpenEstate = connectLab): Registry =>
   new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, openEstate)));
 
 /** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
@@ -80,7 +80,7 @@ const compose = async (composition: Composition, store: Store, lock: HomeLock): 
   container.bind<Files>(TOKENS.files).toConstantValue(systemFiles);
   container.bind<Store>(TOKENS.store).toConstantValue(store);
   container.bind<Log>(TOKENS.log).toConstantValue(log);
-  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate ?? connectLab));
+  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate));
   container.bind<ResolveSecret>(TOKENS.secrets).toDynamicValue(() => createSecretResolver({ env: composition.env }));
   container
     .bind<Runtime>(TOKENS.runtime)
