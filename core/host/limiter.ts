@@ -9,23 +9,14 @@ export class Limiter {
   #active = 0;
   #queue: Waiter[] = [];
   #head = 0;
-  #waiting = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get active(): number {
-    return this.#active;
-  }
-
-  get waiting(): number {
-    return this.#waiting;
-  }
-
   /** Without waiting: false when there is no room. */
   tryEnter(): boolean {
-    if (this.#active >= this.#limit || this.#waiting > 0) return false;
+    if (this.#active >= this.#limit) return false;
     this.#active++;
     return true;
   }
@@ -44,12 +35,10 @@ export class Limiter {
       };
       const onSignal = (): void => {
         waiter.gone = true;
-        this.#waiting--;
         reject(signal.reason);
       };
       signal.addEventListener('abort', onSignal, { once: true });
       this.#queue.push(waiter);
-      this.#waiting++;
     });
   }
 
@@ -57,10 +46,7 @@ export class Limiter {
   leave(): void {
     const next = this.#takeNext();
     if (next === undefined) this.#active--;
-    else {
-      this.#waiting--;
-      next.enter();
-    }
+    else next.enter();
   }
 
   #takeNext(): Waiter | undefined {

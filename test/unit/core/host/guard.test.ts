@@ -48,8 +48,7 @@ import {
 const runtime = createTestRuntime();
 const call = (more: Parameters<typeof createCall>[1] = {}): Call => createCall(runtime, { operationId: 'op-1', fence, ...more });
 
-const guardOf = (inner: Session, secrets: readonly Secret[] = []): Session => {
-  const sizes: DiskSizes = new Map();
+const guardOf = (inner: Session, secrets: readonly Secret[] = [], sizes: DiskSizes = new Map()): Session => {
   const manifest = { id: 'fake', displayName: 'Fake', contractVersion: 1, config: [], capabilities: FULL } as const;
   return guardSession(inner, { endpoint: 'ep1', manifest, redactor: new Redactor(secrets), sizes });
 };
@@ -410,6 +409,20 @@ describe('the guard: streams', () => {
     });
   }
 
+  it('knows the sizes from a list of snapshots as well, and forgets them with the snapshot', async () => {
+    const sizes: DiskSizes = new Map();
+    const listSnapshots = async function* () {
+      yield snapshot('op-1');
+    };
+    const changedExtents = () => extents([DISK_BYTES, 512]);
+    const source = sourceOf(guardOf(session({ source: { listSnapshots, changedExtents } }), [], sizes));
+    await collect(source.listSnapshots(call()));
+
+    expect(await violated(collect(source.changedExtents(s1, d1, 0, call())))).to.contain(`on a disk of ${DISK_BYTES} bytes`);
+    await source.releaseSnapshot(s1, 'sealed', call());
+    expect(sizes.size).to.equal(0);
+  });
+
   it('refuses an extent before the offset that was asked for, and an offset beyond the disk', async () => {
     const source = sourceOf(guarded({ source: { changedExtents: () => extents([0, 512]) } }));
     await source.createSnapshot([m1], want, call());
@@ -740,19 +753,26 @@ describe('the guard: a streaming source', () => {
     expect(seen[3]).to.contain(`on a disk of ${DISK_BYTES} bytes`);
   });
 
-  it('closes the readers of a pass when the next one is asked for', async () => {
+  it('has closed the readers of a pass before the plugin is asked for the next one', async () => {
     const events: string[] = [];
-    const closing = (name: string): Pass =>
-      pass(name === 'final', {
-        disks: [
-          { disk: d1, extents: () => extents(), reader: reader({ [Symbol.asyncDispose]: async () => void events.push(`${name} closed`) }) },
-        ],
-      });
+    const closing = (name: string): Pass => {
+      const close = async (): Promise<void> => {
+        await new Promise((resolve) => setImmediate(resolve));
+        events.push(`${name} closed`);
+      };
+      return pass(name === 'final', { disks: [{ disk: d1, extents: () => extents(), reader: reader({ [Symbol.asyncDispose]: close }) }] });
+    };
+    const capture = async function* () {
+      for (const name of ['first', 'final']) {
+        events.push(`${name} asked`);
+        yield closing(name);
+      }
+      events.push('thawed');
+    };
 
-    for await (const { final } of capturing(passes(closing('first'), closing('final'))).capture(m1, ask, call()))
-      events.push(final ? 'got final' : 'got first');
+    await collect(capturing(capture).capture(m1, ask, call()));
 
-    expect(events).to.deep.equal(['got first', 'first closed', 'got final', 'final closed']);
+    expect(events).to.deep.equal(['first asked', 'first closed', 'final asked', 'final closed', 'thawed']);
   });
 
   it('refuses an end without a final pass, a pass after it, and a final pass that lacks a disk', async () => {

@@ -1,12 +1,26 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import { type Call, type ConfigField, DrError, type Session } from '../../../../core/contract/index.ts';
+import { type Call, type ConfigField, DrError, type Session, type SnapshotSource } from '../../../../core/contract/index.ts';
 import { createHost } from '../../../../core/host/host.ts';
 import { Registry } from '../../../../core/host/registry.ts';
 import { Secret } from '../../../../core/host/secret.ts';
 import { createTestRuntime } from '../../../support/runtime.ts';
-import { collect, createBench, DISK_BYTES, d1, extents, failureOf, fence, hang, m1, replicaDisk, s1, session } from './fake-plugin.ts';
+import {
+  collect,
+  createBench,
+  DISK_BYTES,
+  d1,
+  extents,
+  failureOf,
+  fence,
+  hang,
+  m1,
+  reader,
+  replicaDisk,
+  s1,
+  session,
+} from './fake-plugin.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -176,16 +190,33 @@ describe('the host', () => {
   });
 
   it('takes no session for idle on which something is open', async () => {
-    const bench = createBench({ idleMs: 1000 });
+    const digests = async function* () {
+      for (let offset = 0; ; offset += 4096) yield { offset, sha256: new Uint8Array(32) };
+    };
+    const bench = createBench({ idleMs: 1000, parts: { source: { openReader: async () => reader({ digests }) } } });
     await using host = bench.host;
     const opened = await host.open(bench.endpoint);
-    const disk = await opened.target!.openReplicaDisk(m1, d1, bench.call({ fence }));
-    await bench.clock.advance(5000);
-    expect(host.sweepIdle()).to.deep.equal([]);
+    const source = opened.source as SnapshotSource;
+    const sweepAfter = async (close: () => unknown): Promise<void> => {
+      await bench.clock.advance(5000);
+      expect(host.sweepIdle()).to.deep.equal([]);
+      await close();
+      await bench.clock.advance(5000);
+      expect(host.sweepIdle()).to.deep.equal(['ep1']);
+    };
 
-    await disk[Symbol.asyncDispose]();
-    await bench.clock.advance(5000);
-    expect(host.sweepIdle()).to.deep.equal(['ep1']);
+    const disk = await opened.target!.openReplicaDisk(m1, d1, bench.call({ fence }));
+    await sweepAfter(() => disk[Symbol.asyncDispose]());
+
+    const machines = opened.inventory.listMachines({}, bench.call())[Symbol.asyncIterator]();
+    await machines.next();
+    await sweepAfter(() => machines.return?.());
+
+    const open = await source.openReader(s1, d1, bench.call());
+    const stream = open.digests!(4096, 0, bench.call())[Symbol.asyncIterator]();
+    await stream.next();
+    await open[Symbol.asyncDispose]();
+    await sweepAfter(() => stream.return?.()?.catch(() => {}));
   });
 });
 

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import {
@@ -253,6 +254,44 @@ describe('the pipeline: places', () => {
     expect(asked).to.deep.equal(['a', 'c']);
   });
 
+  it('closes the stream of a consumer that is aborted while it waits for a place', async () => {
+    const stop = new AbortController();
+    const closed = Promise.withResolvers<void>();
+    const changedExtents = async function* () {
+      try {
+        yield { offset: 0, length: 512 };
+        yield { offset: 512, length: 512 };
+      } finally {
+        closed.resolve();
+      }
+    };
+    await using bench = await opened({
+      endpoint: { limits: { maxCalls: 1 } },
+      parts: { source: { changedExtents }, inventory: { getMachine: hang } },
+    });
+    const stream = bench.source.changedExtents(s1, d1, 0, bench.call({ signal: stop.signal }))[Symbol.asyncIterator]();
+    await stream.next();
+    const taken = failureOf(bench.session.inventory.getMachine(m1, bench.call()));
+    const waiting = failureOf(stream.next());
+    await turn();
+
+    stop.abort('enough');
+
+    expect(await waiting).to.equal('enough');
+    await closed.promise;
+    await bench.clock.runUntil(taken);
+  });
+
+  it('leaves no listener on the signal of the job', async () => {
+    const { signal } = new AbortController();
+    await using bench = await opened();
+
+    await Promise.all(Array.from({ length: 20 }, () => bench.session.inventory.getMachine(m1, bench.call({ signal }))));
+    await collect(bench.session.inventory.listMachines({}, bench.call({ signal })));
+
+    expect(getEventListeners(signal, 'abort')).to.have.length(0);
+  });
+
   it('carries ten thousand queued calls, and drops those of an aborted job at once', async () => {
     const stop = new AbortController();
     let asked = 0;
@@ -278,7 +317,10 @@ describe('the pipeline: places', () => {
     await using bench = await opened({ endpoint: { limits: { maxCalls: 1 } }, parts: { inventory: { getMachine: hang } } });
     const first = failureOf(bench.session.inventory.getMachine(m1, bench.call()));
 
+    const fromMs = bench.clock.now();
     const error = await bench.clock.runUntil(failureOf(bench.session.inventory.getMachine(m1, bench.call({ deadlineMs: 2000 }))));
+
+    expect(bench.clock.now() - fromMs).to.equal(2000);
 
     expect(error.message).to.equal('inventory.getMachine on endpoint ep1 found no free place within 2 s');
     await bench.clock.runUntil(first);
@@ -465,6 +507,27 @@ describe('the pipeline: a session that is lost', () => {
     expect(bench.traces.map((record) => record.attempts)).to.deep.equal(Array.from({ length: 8 }, () => 2));
   });
 
+  it('is not given up by a call that was still on the one before it', async () => {
+    const straggler = Promise.withResolvers<never>();
+    const connect = async (nth: number) =>
+      session({
+        inventory: {
+          getMachine: async (id) => {
+            if (nth > 1) return machine(id);
+            return id === 'slow' ? straggler.promise : Promise.reject(lost());
+          },
+        },
+      });
+    await using bench = await opened({ connect });
+    const slow = bench.session.inventory.getMachine('slow' as MachineId, bench.call());
+    await bench.session.inventory.getMachine(m1, bench.call());
+
+    straggler.reject(lost());
+
+    expect((await slow).id).to.equal('slow');
+    expect(bench.connects()).to.equal(2);
+  });
+
   it('is not opened in a loop when each new one is lost as well', async () => {
     await using bench = await opened({ parts: { inventory: { getMachine: () => Promise.reject(lost()) } } });
 
@@ -565,6 +628,15 @@ describe('the pipeline: handles', () => {
       'a reader did not close cleanly',
       'a reader did not close cleanly',
     ]);
+  });
+
+  it('refuses requests after the endpoint was closed, and says that it was', async () => {
+    await using bench = await opened();
+    const open = await bench.source.openReader(s1, d1, bench.call());
+    await bench.host.close('ep1');
+
+    expect((await failureOf(open.read(0, new Uint8Array(512), bench.call()))).message).to.equal('endpoint ep1 is closed');
+    await open[Symbol.asyncDispose]();
   });
 
   it('carries a digest stream, and closes it when its consumer stops', async () => {
