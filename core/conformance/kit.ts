@@ -116,14 +116,14 @@ export class ConformanceRun {
       const left = context ? await this.#clean(context) : [];
       if (error instanceof Skip) return { ...ran(), outcome: 'skipped', reason: error.message };
       const at = error instanceof AssertionError ? undefined : originOf(error);
-      const seen = [error instanceof AssertionError ? error.message : unexpected(error, calls), ...left].join('; ');
+      const seen = [error instanceof AssertionError ? firstLine(error.message) : unexpected(error, calls), ...left].join('; ');
       return { ...ran(), outcome: 'failed', seen, likelyCause: one.cause, ...(at && { at }), calls };
     }
   }
 
   /** Closes the session. Returns what is still there under our owner's id. */
   async finish(): Promise<string[]> {
-    const left = this.#session || this.#subject.lab ? await this.#left() : [];
+    const left = this.#session || this.#subject.lab ? await this.#askLeft() : [];
     await refusal(() => this.#session?.[Symbol.asyncDispose]());
     this.#session = undefined;
     return left;
@@ -224,7 +224,7 @@ export class ConformanceRun {
     if (this.#session) await this.#removeMade(attempt);
     for (const kind of [made.snapshots, made.forks, made.replicas, made.promoted, made.testNetworks, made.handles]) kind.clear();
     if (!this.#session) return problems;
-    const left = (await this.#left()).filter((line) => !this.#known.has(line));
+    const left = (await this.#askLeft()).filter((line) => !this.#known.has(line));
     for (const line of left) this.#known.add(line);
     return [...problems, ...left.map((line) => `left behind: ${line}`)];
   }
@@ -244,6 +244,20 @@ export class ConformanceRun {
     }
     for (const id of made.testNetworks) {
       await attempt(`test network ${id}`, async () => network?.deleteTestNetwork(id, context.call(CLEANING)));
+    }
+  }
+
+  /** A case may have taken the connection of the shared session with it. */
+  async #askLeft(): Promise<string[]> {
+    try {
+      return await this.#left();
+    } catch {
+      try {
+        await this.#reopen();
+        return await this.#left();
+      } catch (error) {
+        return [`unknown: the plugin cannot be asked (${describeError(error)})`];
+      }
     }
   }
 
@@ -283,6 +297,9 @@ const secretsOf = ({ plugin, config }: Subject): string[] =>
     const value = field.type === 'secret' ? config[field.name] : undefined;
     return typeof value === 'string' && value !== '' ? [value] : [];
   });
+
+/** The rest is the comparison that the runtime adds. */
+const firstLine = (text: string): string => text.split('\n', 1)[0] ?? '';
 
 const unexpected = (error: unknown, calls: readonly string[]): string => {
   const hint = error instanceof DrError ? ` (hint: ${error.hint})` : '';

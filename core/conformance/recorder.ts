@@ -159,10 +159,24 @@ export class Recorder {
       return {
         [Symbol.asyncIterator]: () => {
           const inner = (run(...args) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
-          return {
-            next: () => inspected(() => inner.next()),
-            return: async (value?: unknown) => (inner.return ? inspected(() => inner.return!(value)) : { done: true, value }),
+          const end = async (value?: unknown): Promise<IteratorResult<unknown>> => {
+            this.made.handles.delete(left);
+            return inner.return ? inspected(() => inner.return!(value)) : { done: true, value };
           };
+          // A case that fails leaves its streams where they are, and a capture its machine frozen.
+          const left: AsyncDisposable = { [Symbol.asyncDispose]: async () => void (await end()) };
+          const next = async () => {
+            this.made.handles.add(left);
+            let done = true;
+            try {
+              const result = await inspected(() => inner.next());
+              done = result.done === true;
+              return result;
+            } finally {
+              if (done) this.made.handles.delete(left);
+            }
+          };
+          return { next, return: end };
         },
       };
     };

@@ -53,13 +53,15 @@ interface Place {
 const assertOneInstant = async (ctx: Context, machines: readonly MachineId[], first: Place, second: Place): Promise<void> => {
   await ctx.lab.write(first.machine, first.disk, 0, counterBlock(0));
   await ctx.lab.write(second.machine, second.disk, 0, counterBlock(0));
+  let count = 0;
   for (let round = 0; round < 3; round += 1) {
     let taking = true;
     const taken = ctx.snapshot(machines).finally(() => {
       taking = false;
     });
     taken.catch(() => undefined);
-    for (let count = round * 1_000_000 + 1; taking; count += 1) {
+    while (taking) {
+      count += 1;
       await ctx.lab.write(first.machine, first.disk, 0, counterBlock(count));
       await ctx.lab.write(second.machine, second.disk, 0, counterBlock(count));
       await new Promise((resolve) => void setImmediate(resolve));
@@ -74,7 +76,7 @@ const assertOneInstant = async (ctx: Context, machines: readonly MachineId[], fi
     await ctx.snapshots.releaseSnapshot(snapshot.id, 'abandoned', ctx.call());
     const [one = 0, two = 0] = seen;
     assert.ok(
-      one === two || one === two + 1 || two === 0,
+      one === two || one === two + 1,
       `a counter that is written to ${first.disk}, then to ${second.disk}, is ${one} and ${two} there`,
     );
   }

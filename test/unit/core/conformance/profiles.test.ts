@@ -1,0 +1,53 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+import type { ProfileName } from '../../../../adapters/lab/port.ts';
+import { type CaseResult, runConformance, type Subject } from '../../../../core/conformance/index.ts';
+import { guardSession } from '../../../../core/host/guard.ts';
+import { Redactor } from '../../../../core/host/secret.ts';
+import { memorySubject } from './memory-subject.ts';
+
+const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'kvm', 'physical'];
+
+/** Skipped where the shape of the plugin leaves nothing to prove. */
+const facets: Readonly<Record<ProfileName, RegExp>> = {
+  vmware: /^(STR-|SNP-007|SNP-009|SNP-012)/,
+  hyperv: /^(STR-|SNP-009|SNP-012)/,
+  kvm: /^(STR-|SNP-007)/,
+  physical: /^(SNP-|CHG-|ALC-|RDR-|FRK-|NET-|FNC-004|FLT-00[234578]|TGT-00[1234]|TGT-011|TGT-01[34])/,
+};
+
+const guarded = (subject: Subject): Subject => {
+  const of = { endpoint: 'endpoint', manifest: subject.plugin.manifest, redactor: new Redactor([]), sizes: new Map() };
+  return {
+    ...subject,
+    plugin: { ...subject.plugin, connect: async (...args) => guardSession(await subject.plugin.connect(...args), of) },
+  };
+};
+
+const failures = (results: readonly CaseResult[]): string[] =>
+  results.flatMap((result) => (result.outcome === 'failed' ? [`${result.id}: ${result.seen}`] : []));
+
+const skips = (results: readonly CaseResult[]): string[] => results.flatMap(({ id, outcome }) => (outcome === 'skipped' ? [id] : []));
+
+describe('the kit on good plugins', () => {
+  for (const profile of PROFILES) {
+    it(`finds nothing wrong with memory-${profile}, and skips only what its shape lacks`, async () => {
+      await using good = await memorySubject(profile);
+
+      const report = await runConformance(good.subject);
+
+      expect(failures(report.results)).to.deep.equal([]);
+      expect(report.leftBehind).to.deep.equal([]);
+      expect(skips(report.results).filter((id) => !facets[profile].test(id))).to.deep.equal([]);
+    });
+
+    it(`finds nothing wrong with memory-${profile} behind the guard`, async () => {
+      await using good = await memorySubject(profile);
+
+      const report = await runConformance(guarded(good.subject));
+
+      expect(failures(report.results)).to.deep.equal([]);
+      expect(report.leftBehind).to.deep.equal([]);
+    });
+  }
+});
