@@ -202,6 +202,7 @@ export const duringOf = (operation: Operation): InProgress | undefined => rowOf(
 export const isGoalOf = (operation: Operation, item: Item): boolean => {
   if (operation === 'cleanup') return item.state.test === 'None';
   if (operation === 'test') return item.state.test === 'Running';
+  if (operation === 'cancel' || operation === 'reprotect') return item.state.protection === 'Protected';
   const { to } = rowOf(operation);
   if (operation === 'planned' || operation === 'unplanned') return ['CommitPending', 'FailedOver'].includes(item.state.protection);
   return (

@@ -1,13 +1,23 @@
 // Planned and unplanned failover of machines, groups and plans: boot groups in order, members side by side.
 import { DrError, type ItemId, isDrError } from '../contract/index.ts';
-import { beginFailover, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
+import { beginFailover, dropFork, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
 import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { type Core, nowIso, replicaOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { getGroup } from '../state/records.ts';
-import { awaitBoot, type Boot, bringUp, bringUpInPlace, type Chosen, powerOnFork, powerOnReplica } from './bring-up.ts';
-import { advanceEpoch } from './fence.ts';
+import {
+  awaitBoot,
+  type Boot,
+  bringUp,
+  bringUpInPlace,
+  type Chosen,
+  choosePoint,
+  powerOnFork,
+  powerOnReplica,
+  removeFork,
+} from './bring-up.ts';
+import { advanceEpoch, isSeenOff, lookAt } from './fence.ts';
 import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
 import { captureThenPowerOff, isStreaming, shutDownSource, trySourceOff } from './source-off.ts';
 import { cleanupTest, waitBefore } from './test-failover.ts';
@@ -52,20 +62,29 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
   };
   const alive = () => ids.filter((id) => !failed.has(id));
 
-  await drop((await eachMember(ids, (id) => beginMember(core, flow, id, input))).failed);
+  const begun = await eachMember(ids, (id) => beginMember(core, flow, id, input));
+  await drop(begun.failed);
+  const runsAlready = (id: ItemId) => begun.done.get(id)?.runs === true;
   // Sources go down in reverse boot order: what others depend on goes last.
   for (const wave of [...input.waves].reverse()) {
-    const members = wave.items.filter((id) => !failed.has(id));
+    const members = wave.items.filter((id) => !failed.has(id) && !runsAlready(id));
     await drop((await eachMember(members, (id) => stopSource(core, flow, id, input))).failed);
   }
-  await drop(await lastCycle(core, flow, alive(), input));
+  await drop(
+    await lastCycle(
+      core,
+      flow,
+      alive().filter((id) => !runsAlready(id)),
+      input,
+    ),
+  );
 
   const members: Record<ItemId, FailoverMember> = {};
   for (const wave of input.waves) {
     await waitBefore(core, flow, wave);
     const part = await eachMember(
       wave.items.filter((id) => !failed.has(id)),
-      (id) => startMember(core, flow, id, input, startedAt),
+      (id) => startMember(core, flow, id, input, startedAt, runsAlready(id)),
     );
     Object.assign(members, Object.fromEntries(part.done));
     await drop(part.failed);
@@ -75,7 +94,7 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
   return { result: { members }, partial: partial || Object.values(members).some((member) => !member.booted) };
 };
 
-const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<void> => {
+const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<EarlierFork> => {
   const at = nowIso(core);
   await transition(
     core,
@@ -100,13 +119,45 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
       data: { reason: flow.reason ?? null, sourceIs: input.sourceIs ?? null },
     },
   );
+  const earlier = await settleEarlierFork(core, flow, id);
+  if (earlier.runs) return earlier;
   if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
   await flow.step(`epoch ${id}`, async ({ operationId, signal }) => advanceEpoch(core, await itemNow(core, id), operationId, signal), {
     commit: async (tx, epoch) => {
       await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) });
     },
   });
+  return earlier;
 };
+
+interface EarlierFork {
+  readonly runs: boolean;
+}
+
+/**
+ * A fork that an earlier try left: one that is off is discarded, one that was powered on runs production and is taken over as it is.
+ * There is never a second one beside it (promise 3).
+ */
+const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<EarlierFork> =>
+  flow.step(
+    `earlier fork ${id}`,
+    async ({ operationId, signal }): Promise<EarlierFork> => {
+      const item = await itemNow(core, id);
+      if (!item.fork) return { runs: false };
+      const look = await lookAt(core, { ...replicaOf(item), machine: item.fork.machine }, operationId, signal);
+      if (!look.reachable)
+        throw new DrError('CONNECTION_REFUSED', `the fork of ${item.name} cannot be looked at (${look.because})`, {
+          context: { item: id, endpoint: replicaOf(item).endpoint },
+        });
+      if (look.machine && !isSeenOff(look)) return { runs: true };
+      await removeFork(core, item, item.fork, operationId, signal);
+      return { runs: false };
+    },
+    {
+      commit: async (tx, { runs }) =>
+        void (await commitChange(tx, core, flow, id, { change: (item) => (runs || !item.fork ? item : dropFork(item)) })),
+    },
+  );
 
 /** Unplanned on an explicit older point takes no last cycle, and does not wait for a guest. */
 const wantsLastCycle = (input: FailoverInput): boolean => input.kind === 'planned' || input.selector === 'latest';
@@ -180,11 +231,18 @@ const sealedFinal = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
     },
   );
 
-const startMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput, startedAt: number): Promise<FailoverMember> => {
+const startMember = async (
+  core: Core,
+  flow: Flow,
+  id: ItemId,
+  input: FailoverInput,
+  startedAt: number,
+  runs: boolean,
+): Promise<FailoverMember> => {
   const before = await itemNow(core, id);
   const zeroLoss = before.state.failover?.finalPoint === true && input.selector === 'latest';
   const { chosen, boot } = before.traits.targetForks
-    ? await startOnFork(core, flow, id, input, zeroLoss)
+    ? await startOnFork(core, flow, id, input, zeroLoss, runs)
     : await startInPlace(core, flow, id, input);
   return {
     point: chosen.point,
@@ -202,6 +260,7 @@ const startOnFork = async (
   id: ItemId,
   input: FailoverInput,
   zeroLoss: boolean,
+  runs: boolean,
 ): Promise<{ chosen: Chosen; boot: Boot }> => {
   const how = {
     purpose: 'failover' as const,
@@ -210,8 +269,10 @@ const startOnFork = async (
     newGenerationId: !zeroLoss,
     label: 'failover',
   };
-  const chosen = await bringUp(core, flow, id, how);
-  await powerOnFork(core, flow, id, how);
+  const chosen = runs
+    ? await choosePoint(core, flow, id, (await itemNow(core, id)).fork?.point ?? '', 'running')
+    : await bringUp(core, flow, id, how);
+  if (!runs) await powerOnFork(core, flow, id, how);
   await transition(core, flow, `started ${id}`, id, (item) => started(noteFailover(item, { point: chosen.point })), {
     kind: 'failover.started',
     level: 'warning',

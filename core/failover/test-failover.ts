@@ -1,10 +1,10 @@
-import type { ItemId } from '../contract/index.ts';
+import { type ItemId, isDrError } from '../contract/index.ts';
 import { setTest } from '../domain/decide.ts';
-import type { TestProof } from '../domain/item.ts';
+import type { TestProof, TestState } from '../domain/item.ts';
 import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { type Core, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
-import { listItems } from '../state/items.ts';
+import { getItem, listItems } from '../state/items.ts';
 import { awaitBoot, type BringUp, bringUp, powerOnFork, removeFork } from './bring-up.ts';
 import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
 
@@ -96,22 +96,35 @@ const testOne = async (core: Core, flow: Flow, id: ItemId, input: TestInput): Pr
   return proof;
 };
 
+/** What a test made before it failed goes; when even that fails the clean-up is left to be run again. */
 const undoTest = (core: Core, flow: Flow, id: ItemId, label: string): Promise<unknown> =>
   flow.step(
     `test of ${id} ${label}`,
-    async ({ operationId, signal }) => {
+    async ({ operationId, signal }): Promise<{ readonly left: TestState }> => {
       const item = await itemNow(core, id);
-      if (item.state.test !== 'Starting') return { mine: false };
-      if (item.testFork) await removeFork(core, item, item.testFork, operationId, signal);
-      return { mine: true };
+      if (item.state.test !== 'Starting') return { left: item.state.test };
+      try {
+        if (item.testFork) await removeFork(core, item, item.testFork, operationId, signal);
+        return { left: 'None' };
+      } catch (error) {
+        if (!isDrError(error) || signal.aborted) throw error;
+        return { left: 'CleanupFailed' };
+      }
     },
     {
-      commit: async (tx, { mine }) => {
-        if (mine)
-          await commitChange(tx, core, flow, id, {
-            change: (item) => setTest(item, 'None'),
-            event: { kind: 'test.undone', level: 'warning', message: 'test failover did not start and was removed' },
-          });
+      commit: async (tx, { left }) => {
+        if ((await getItem(tx, id)).state.test !== 'Starting') return;
+        await commitChange(tx, core, flow, id, {
+          change: (item) => setTest(item, left),
+          event: {
+            kind: 'test.undone',
+            level: 'warning',
+            message:
+              left === 'None'
+                ? 'test failover did not start and was removed'
+                : 'test failover did not start and could not be removed yet: run failover cleanup',
+          },
+        });
       },
     },
   );

@@ -1,5 +1,5 @@
 // Durable jobs over the state store: a step's result and the state change share one transaction.
-import { DrError, toErrorRecord } from '../contract/index.ts';
+import { DrError, isDrError, toErrorRecord } from '../contract/index.ts';
 import { isoTime, type Runtime } from '../ports/runtime.ts';
 import type { Store } from '../state/database.ts';
 import {
@@ -128,7 +128,8 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
     };
   };
 
-  const execute = async (job: JobDetail, cancel: AbortController, wake: Map<string, () => void>): Promise<void> => {
+  const execute = async ({ id }: JobDetail, cancel: AbortController, wake: Map<string, () => void>): Promise<void> => {
+    const job = await getJob(store.db, id);
     const verb = verbOf(job.verb);
     const flow = await createFlow(job, cancel, wake, false);
     try {
@@ -139,7 +140,7 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
     } catch (error) {
       if (stopping.signal.aborted) return;
       const current = await getJob(store.db, job.id);
-      await verb.failed?.(await createFlow(current, cancel, wake, true), job.input, error);
+      await undo(verb, current, cancel, wake, error);
       if (stopping.signal.aborted) return;
       const state = cancel.signal.aborted && !current.noReturn ? 'Cancelled' : 'Failed';
       const record = toErrorRecord(error);
@@ -148,14 +149,43 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
     }
   };
 
+  /** A compensation that fails leaves the item in a failed twin, for the clean-up or a person; the job ends all the same. */
+  const undo = async (
+    verb: Verb<unknown, unknown>,
+    job: JobDetail,
+    cancel: AbortController,
+    wake: Map<string, () => void>,
+    error: unknown,
+  ): Promise<void> => {
+    try {
+      await verb.failed?.(await createFlow(job, cancel, wake, true), job.input, error);
+    } catch (failure) {
+      if (!isDrError(failure) || stopping.signal.aborted) throw failure;
+      runtime.log.warn('job could not be undone', { job: job.id, verb: job.verb, code: failure.code, message: failure.message });
+    }
+  };
+
+  /** What ends a run of a job without an end of the job is the store failing: the job is taken up again from its recorded steps. */
+  const executeAgain = async (job: JobDetail, cancel: AbortController, wake: Map<string, () => void>): Promise<void> => {
+    for (const pauseMs of [1_000, 2_000, 4_000, 8_000, 16_000]) {
+      try {
+        return await execute(job, cancel, wake);
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        runtime.log.warn('job could not be recorded: it is taken up again', { job: job.id, error: String(error) });
+        await runtime.clock.sleep(pauseMs, stopping.signal);
+      }
+    }
+  };
+
   const launch = (job: JobDetail): void => {
     const cancel = new AbortController();
     if (job.cancelRequested) cancel.abort(cancelledError(job.id));
     const wake = new Map<string, () => void>();
-    const done = execute(job, cancel, wake)
+    const done = executeAgain(job, cancel, wake)
       .catch((error: unknown) => {
-        // The store itself failed: the job stays Running in it and resumes at the next start.
-        if (!stopping.signal.aborted) runtime.log.warn('job could not be recorded', { job: job.id, error: String(error) });
+        // The job stays Running in the store and resumes at the next start.
+        if (!stopping.signal.aborted) runtime.log.warn('job was given up until the next start', { job: job.id, error: String(error) });
       })
       .finally(() => running.delete(job.id));
     running.set(job.id, { done, cancel, wake });

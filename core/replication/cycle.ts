@@ -312,6 +312,7 @@ class CycleRun {
     const { item, pointId } = work.member;
     const point = await work.writer.seal({
       takenAt: taken.takenAt,
+      ...(work.turnedIntoComparison ? { kind: 'compare' as const } : {}),
       spec: taken.spec,
       disks: pointDisks(item, taken.spec),
       baselines: taken.baselines,
@@ -452,6 +453,8 @@ class MemberWork {
   readonly #replicas: ReplicaDisks;
   readonly #modes: ReadonlyMap<DiskKey, Mode>;
   readBytes = 0;
+  /** A tracker was lost on the way. */
+  turnedIntoComparison = false;
 
   private constructor(
     core: Core,
@@ -539,6 +542,7 @@ class MemberWork {
   }
 
   async #noteTrackingLost(key: DiskKey, error: DrError): Promise<void> {
+    this.turnedIntoComparison = true;
     const { item } = this.member;
     await this.#core.store.transaction(async (tx) => {
       await updateItem(tx, item.id, (now) =>

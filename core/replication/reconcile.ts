@@ -1,8 +1,11 @@
 // After a start: what a killed engine left is finished or given up, by the journals' seals and by tag (T2, F5, promise 5).
 import { type Fork, type ItemId, isDrError } from '../contract/index.ts';
+import { setSync } from '../domain/decide.ts';
+import type { Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
 import type { Point } from '../journal/journal.ts';
-import { findItem, listItems } from '../state/items.ts';
+import { recordEvent } from '../state/events.ts';
+import { findItem, listItems, updateItem } from '../state/items.ts';
 import { findJob, listJobs } from '../state/jobs.ts';
 import { type CycleRecord, deletePoints, findCycle, listOpenCycles, listPoints, putCycle } from '../state/points.ts';
 import { listEndpoints, putMeta } from '../state/records.ts';
@@ -79,12 +82,32 @@ export const reconcilePoints = async (
         await core.store.transaction((tx) => storePoint(tx, core, item.id, point));
       else unknown.push(point.point);
     }
-    const gone = [...stored.keys()].filter((id) => !present.has(id));
-    await core.store.transaction((tx) => deletePoints(tx, gone));
+    await noteVanished(
+      core,
+      item,
+      [...stored.keys()].filter((id) => !present.has(id)),
+      journal.points.length,
+    );
   }
   await putMeta(core.store.db, 'readOnly', unknown.length > 0 ? `${unknown.length} recovery points are newer than the state store` : '');
   return { unknown };
 };
+
+/** Pruned between two writes, or lost with the journal's folder: the second is said aloud, and what is left is compared anew. */
+const noteVanished = (core: Core, item: Item, gone: readonly string[], left: number): Promise<void> =>
+  core.store.transaction(async (tx) => {
+    await deletePoints(tx, gone);
+    if (gone.length === 0 || left > 0) return;
+    await recordEvent(tx, {
+      at: nowIso(core),
+      kind: 'journal.lost',
+      level: 'critical',
+      subject: item.name,
+      message: `the journal of ${item.name} at ${item.state.direction.to} is gone, and ${gone.length} recovery points with it`,
+    });
+    if (item.state.protection === 'Protected')
+      await updateItem(tx, item.id, (now) => setSync(now, { is: 'ResyncRequired', reason: 'the journal is gone' }));
+  });
 
 /** Snapshots and forks of ours that nobody needs: of cycles that ended, of jobs that are gone. Endpoints out of reach are skipped. */
 export const sweepOrphans = async (

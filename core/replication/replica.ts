@@ -192,7 +192,7 @@ export const pruneHistory = (core: Core, itemId: Item['id'], policy: Replication
       { frozen: item.state.protection !== 'Protected' || item.state.sync.is !== 'Delta' },
     );
     if (remove.length === 0) return [];
-    await journal.prune(remove);
-    await core.store.transaction((tx) => deletePoints(tx, remove));
-    return remove;
+    const removed = await journal.prune(remove);
+    await core.store.transaction((tx) => deletePoints(tx, removed));
+    return removed;
   });

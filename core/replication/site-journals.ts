@@ -1,5 +1,5 @@
-import { join } from 'node:path';
-import type { ItemId } from '../contract/index.ts';
+import { dirname, join } from 'node:path';
+import { type ItemId, isDrError } from '../contract/index.ts';
 import { type Journal, openJournal } from '../journal/journal.ts';
 import { type Marks, openMarks } from '../journal/marks.ts';
 import type { Files } from '../ports/files.ts';
@@ -23,6 +23,8 @@ export const createSiteJournals = (files: Files, home: string): SiteJournals => 
     once(marks, site, async () => {
       const directory = siteDirectory(home, site);
       await files.makeDirectory(directory);
+      // The way down to the site is as durable as what is written there.
+      for (const above of [dirname(directory), home, dirname(home)]) await files.syncDirectory(above);
       return openMarks({ files, directory });
     });
 
@@ -38,8 +40,14 @@ export const createSiteJournals = (files: Files, home: string): SiteJournals => 
     remove: async (site, item) => {
       const directory = directoryOf(site, item);
       if (!journals.has(`${site}\n${item}`) && !(await files.exists(directory))) return;
-      const journal = await journalOf(site, item);
-      await journal.remove();
+      try {
+        await (await journalOf(site, item)).remove();
+      } catch (error) {
+        // A journal that cannot even be opened must not bar the way out of protection (V9).
+        if (!isDrError(error, 'JOURNAL_CORRUPT')) throw error;
+        await files.remove(directory);
+        await files.syncDirectory(dirname(directory));
+      }
       journals.delete(`${site}\n${item}`);
     },
   };

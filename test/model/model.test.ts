@@ -123,15 +123,12 @@ class VerbCommand implements fc.AsyncCommand<Model, Real> {
       world.crashMoment = this.#pick % 2 === 0 ? 'after' : 'before';
       world.faults.crashAt = world.faults.calls + this.#crashAfter;
     }
-    const outcome = await Promise.race([
-      world.run(this.#verb.call, input).catch((error: unknown) => error),
-      world.untilCrash().then(() => 'crashed'),
-    ]);
-    if (outcome === 'crashed') await world.crashAndRestart();
+    const outcome = await world.untilCrash(world.run(this.#verb.call, input));
+    if (outcome.crashed) await world.crashAndRestart();
     else world.faults.crashAt = undefined;
     await settle(real);
-    if (!allowed && outcome !== 'crashed')
-      expect(isDrError(outcome), `${this.#verb.operation} is refused in ${item.state.protection}`).to.equal(true);
+    if (!allowed && !outcome.crashed)
+      expect(isDrError(outcome.result), `${this.#verb.operation} is refused in ${item.state.protection}`).to.equal(true);
     await check(model, real, world.startedFrom);
   }
 

@@ -39,7 +39,9 @@ const truthAt = async (world: World, name: string, pointId: string): Promise<str
   return truth;
 };
 
-const expectSound = async (world: World): Promise<void> => expect(await brokenInvariants(world)).to.deep.equal([]);
+const expectSound = async (world: World): Promise<void> => {
+  expect(await brokenInvariants(world)).to.deep.equal([]);
+};
 
 describe('the main job', () => {
   for (const { kind, name } of MACHINES) {

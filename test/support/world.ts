@@ -40,6 +40,7 @@ export class World implements AsyncDisposable {
   /** Content of each machine, by disk, at the moment when the engine powered it on. */
   readonly startedFrom = new Map<string, string[]>();
   #crashes = 0;
+  #ports: EstatePort[] = [];
 
   private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, seed: number) {
     this.lab = lab;
@@ -63,9 +64,7 @@ export class World implements AsyncDisposable {
   /** A new engine over what is there. */
   async boot(): Promise<void> {
     const { faults } = this;
-    const registry = new Registry(
-      PROFILES.map((profile) => createMemoryPlugin(profile, async () => this.#port(this.lab.open(), faults)) as never),
-    );
+    const registry = new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)) as never));
     this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
     this.engine = await Engine.open({
       home: '/home',
@@ -106,6 +105,8 @@ export class World implements AsyncDisposable {
     this.#crashes += 1;
     this.faults.crashed = true;
     await this.engine[Symbol.asyncDispose]().catch(() => {});
+    // Connections die with their process.
+    for (const port of this.#ports.splice(0)) await port[Symbol.asyncDispose]();
     await rollBackOpenTransaction(this.store.db);
     this.faults = new Faults();
     this.files = this.files.crash(this.seed + this.#crashes, this.faults);
@@ -113,9 +114,17 @@ export class World implements AsyncDisposable {
     return this.engine.start();
   }
 
-  /** Resolves when the chosen call was reached. */
-  async untilCrash(): Promise<void> {
-    while (!this.faults.crashed) await new Promise((resolve) => setImmediate(resolve));
+  /** Runs the work until it ends or the chosen call is reached; whatever the dying engine then throws is nobody's. */
+  async untilCrash<T>(work: Promise<T>): Promise<{ readonly crashed: true } | { readonly crashed: false; readonly result: T | unknown }> {
+    const { faults } = this;
+    let ended = false;
+    const watch = async () => {
+      while (!faults.crashed && !ended) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const settled = work.catch((error: unknown) => error);
+    const result = await Promise.race([settled, watch()]);
+    ended = true;
+    return faults.crashed ? { crashed: true } : { crashed: false, result };
   }
 
   /** Starts a verb and follows it to its end. */
@@ -175,6 +184,12 @@ export class World implements AsyncDisposable {
 
   #enter(faults: Faults, name: string): boolean {
     return faults.enter(name as CallName);
+  }
+
+  #connect(faults: Faults): EstatePort {
+    const port = this.lab.open();
+    this.#ports.push(port);
+    return this.#port(port, faults);
   }
 
   #port(port: EstatePort, faults: Faults): EstatePort {

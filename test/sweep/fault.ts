@@ -291,7 +291,7 @@ export const sweepPoint = async (script: Script, mode: Mode, call: number, seed:
     if (mode.is === 'crash') {
       world.crashMoment = mode.moment;
       faults.crashAt = at;
-      await Promise.race([script.run(world).catch(() => {}), world.untilCrash()]);
+      await world.untilCrash(script.run(world));
       await world.crashAndRestart();
       await settleAll(world);
     } else {
