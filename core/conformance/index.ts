@@ -4,4 +4,4 @@ export { type CaseResult, ConformanceRun, type Report, runConformance, type Sele
 export { bindConformance, type Runner } from './mocha.ts';
 export { formatReport } from './report.ts';
 export { type ConformanceLab, DEFAULT_SCALE, type Scale, type Scratch, type Subject } from './subject.ts';
-export { type PluginKind, type RenderedFile, renderPluginTemplate } from './template.ts';
+export { nextSteps, type PluginKind, type RenderedFile, renderPluginTemplate } from './template.ts';
