@@ -152,14 +152,14 @@ export class Engine implements AsyncDisposable {
       ...(caller.reason ? { reason: caller.reason } : {}),
       signal: caller.signal ?? this.#closing.signal,
     });
-    if (operation.kind !== 'read') await this.#configs.write();
+    if (operation.kind !== 'read') await this.#writeConfigs();
     return result;
   }
 
   /** Follows a job to its end and writes what it changed beside the journals. */
   async settled(jobId: string): Promise<JobRecord> {
     const job = await this.jobs.settled(jobId);
-    await this.#configs.write();
+    await this.#writeConfigs();
     return job;
   }
 
@@ -167,6 +167,16 @@ export class Engine implements AsyncDisposable {
   async sweep(): Promise<void> {
     await reconcileCycles(this.core, this.#closing.signal);
     await sweepOrphans(this.core, this.#closing.signal);
+  }
+
+  /** What was asked for is done already: a configuration that could not be written is written with the next one (J14). */
+  async #writeConfigs(): Promise<void> {
+    try {
+      await this.#configs.write();
+    } catch (error) {
+      if (!isDrError(error)) throw error;
+      this.core.runtime.log.warn('site configuration could not be written', { code: error.code, message: error.message });
+    }
   }
 
   async #refuseReadOnly(name: string): Promise<void> {
@@ -183,11 +193,7 @@ export class Engine implements AsyncDisposable {
     await this.#planner?.stop();
     await this.jobs.stop();
     this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
-    if (!this.#readOnly)
-      await this.#configs.write().catch((error: unknown) => {
-        if (!isDrError(error)) throw error;
-        this.core.runtime.log.warn('site configuration could not be written', { code: error.code });
-      });
+    if (!this.#readOnly) await this.#writeConfigs();
     await this.core.host[Symbol.asyncDispose]();
   }
 }

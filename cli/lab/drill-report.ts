@@ -124,7 +124,7 @@ const resultOf = (machine: string, outcome: Outcome): MachineResult => {
   const points = outcome.points.filter((point) => point.machine === machine && point.kind !== 'divergent');
   const sightings = outcome.sightings.filter((sighting) => sighting.machine === machine);
   const readBytes = points.reduce((sum, point) => sum + point.detail.readBytes, 0);
-  const sentBytes = points.reduce((sum, point) => sum + point.dataBytes, 0);
+  const sentBytes = points.reduce((sum, point) => sum + sentOf(point), 0);
   const diskBytes = Math.max(0, ...sightings.map((sighting) => sighting.diskBytes));
   const [test, planned, unplanned] = [outcome.tests.get(machine), outcome.planned.get(machine), outcome.unplanned.get(machine)];
   return {
@@ -142,6 +142,9 @@ const resultOf = (machine: string, outcome: Outcome): MachineResult => {
     identical: COMPARED.every((stage) => sightings.some((sighting) => sighting.stage === stage)) && sightings.every(isRight),
   };
 };
+
+/** A first copy goes straight to the replica, past the journal: what was read is what was sent. */
+export const sentOf = (point: PointRecord): number => (point.kind === 'first' ? point.detail.readBytes : point.dataBytes);
 
 const optional = (ms: number | undefined): string | undefined => (ms === undefined ? undefined : durationText(ms));
 

@@ -14,8 +14,8 @@ import { listItems } from '../../core/state/items.ts';
 import type { PointRecord } from '../../core/state/points.ts';
 import { composeEngine } from '../container.ts';
 import { bytesText, durationText } from '../output/text.ts';
-import { type DrillReport, judge, type Stage } from './drill-report.ts';
-import { buildEstate, OWN_MACHINE } from './estate.ts';
+import { type DrillReport, judge, type Stage, sentOf } from './drill-report.ts';
+import { buildEstate } from './estate.ts';
 import { Notary } from './notary.ts';
 import { OwnDisk } from './own-disk.ts';
 import { findLab, labSocket, startLab, stopLab } from './process.ts';
@@ -42,6 +42,7 @@ const PLAN = 'everything';
 const POINTS_BEFORE = 2;
 const POLL_MS = 100;
 const WAIT_MS = 60_000;
+const WRITE_ON_MS = 1_000;
 /** Real servers take a minute to start: time for the survivor to isolate them before they do harm. */
 const SLOW_BOOT_MS = 15_000;
 
@@ -91,10 +92,9 @@ class Drill {
   readonly #planned = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
   readonly #failback = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
   readonly #unplanned = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
-  readonly #fenced: string[] = [];
+  #fenced: readonly string[] = [];
   #final: EstateStatus | undefined;
   #unexpected: readonly string[] = [];
-  #beforeReturn: EstateStatus | undefined;
 
   constructor(engine: Engine, lab: EstatePort, notary: Notary, audience: Audience, signal: AbortSignal, ownDisk: OwnDisk | undefined) {
     this.#engine = engine;
@@ -160,7 +160,7 @@ class Drill {
         ),
       );
       await this.#gather();
-      const sent = [...this.#points.values()].reduce((sum, point) => sum + point.dataBytes, 0);
+      const sent = [...this.#points.values()].reduce((sum, point) => sum + sentOf(point), 0);
       return `${groups.map(([group, members]) => (members.length > 1 ? `group ${group} (${members.map(({ name }) => name).join(', ')})` : group)).join(', ')}: first copies of ${bytesText(sent)}`;
     });
     const names = groups.map(([group]) => group).sort((a, b) => Number(b === 'erp' || b === 'shop') - Number(a === 'erp' || a === 'shop'));
@@ -218,7 +218,7 @@ class Drill {
       );
       await this.#gather();
       const reverse = [...this.#points.values()].filter((point) => point.site === 'site-a');
-      return `replicating from site-b to site-a; ${bytesText(reverse.reduce((sum, point) => sum + point.dataBytes, 0))} of differences sent`;
+      return `replicating from site-b to site-a; ${bytesText(reverse.reduce((sum, point) => sum + sentOf(point), 0))} of differences sent`;
     });
     this.#audience.say(await (this.#ownDisk?.change(this.#lab, 'second') ?? Promise.resolve('')));
     await this.#stage('failback', async () => {
@@ -239,35 +239,32 @@ class Drill {
       return `${this.#points.size} recovery points in all`;
     });
     await this.#stage('site-a burns', async () => {
+      // Guests write on after their last point: what they write now is what is lost.
+      await sleep(WRITE_ON_MS, undefined, { signal: this.#signal });
       await this.#lab.call('lab.burnSite', { site: 'site-a' });
       return 'all its machines lost power, none of its endpoints answers';
     });
     await this.#stage('unplanned failover', async () => {
-      await this.#failover('failover.unplanned', { sourceIs: 'off' }, this.#unplanned);
+      await this.#failover('failover.unplanned', { sourceIs: 'unreachable' }, this.#unplanned);
       const slowest = Math.max(0, ...[...this.#unplanned.values()].map((member) => member.rtoMs));
       return `${this.#identical('unplanned failover')}; all booted in ${durationText(slowest)}`;
     });
-    this.#beforeReturn = await this.#lab.call('lab.status', {});
   }
 
   async #comeBack(): Promise<void> {
     await this.#stage('site-a returns', async () => {
-      const old = (this.#beforeReturn?.machines ?? []).filter((machine) => machine.site === 'site-a');
-      for (const { machine } of old) await this.#lab.call('lab.setGuest', { machine, bootDelayMs: SLOW_BOOT_MS });
-      await this.#lab.call('lab.restoreSite', { site: 'site-a', autostart: true });
-      await this.#until('the old sources are isolated', async () => {
+      const old = (await listItems(this.#engine.core.store.db)).map((item) => item.source.machine);
+      for (const machine of old) await this.#lab.call('lab.setGuest', { machine, bootDelayMs: SLOW_BOOT_MS });
+      await this.#lab.call('lab.restoreSite', { site: 'site-a' });
+      // Somebody there finds the machines off and starts them, knowing nothing of the failover.
+      for (const machine of old) await this.#lab.call('lab.power', { machine, to: 'on' });
+      await this.#until('every old source is isolated', async () => {
         await this.#call('sweep', {});
-        return (await this.#items()).every((item) => item.active === 'site-b');
+        const events = await this.#call<{ kind: string; subject: string }[]>('event.list', { limit: 10_000 });
+        this.#fenced = [...new Set(events.filter((event) => event.kind === 'fence.isolated').map((event) => event.subject))];
+        return this.#fenced.length >= old.length;
       });
-      const { machines } = await this.#lab.call('lab.status', {});
-      const alive = machines.filter((machine) => machine.site === 'site-a' && machine.power === 'on' && machine.role !== 'replica');
-      const names = new Set((await this.#items()).map((item) => item.name));
-      this.#fenced.push(
-        ...old
-          .filter((machine) => names.has(machine.name) && !alive.some((one) => one.machine === machine.machine))
-          .map((machine) => machine.name),
-      );
-      return `its servers started again by themselves; ${this.#fenced.length} old sources are isolated and off`;
+      return `somebody starts its machines; all ${this.#fenced.length} are isolated and off before they are up`;
     });
     await this.#stage('commit', async () => {
       await this.#job('failover.commit', { target: PLAN, reprotect: false });
@@ -387,5 +384,3 @@ class Drill {
     }
   }
 }
-
-export { OWN_MACHINE };

@@ -168,6 +168,7 @@ export interface StreamingSource {
 
 export interface CaptureRequest extends PointRequest {
   readonly maxFreezeMs: number;
+  /** `stayFrozen`: until the machine is powered off, or powered on, which thaws it. */
   readonly afterFinal: 'thaw' | 'stayFrozen';
 }
 

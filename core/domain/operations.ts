@@ -203,9 +203,6 @@ export const isGoalOf = (operation: Operation, item: Item): boolean => {
   if (operation === 'cleanup') return item.state.test === 'None';
   if (operation === 'test') return item.state.test === 'Running';
   if (operation === 'cancel' || operation === 'reprotect') return item.state.protection === 'Protected';
-  const { to } = rowOf(operation);
   if (operation === 'planned' || operation === 'unplanned') return ['CommitPending', 'FailedOver'].includes(item.state.protection);
-  return (
-    (operation === 'commit' || operation === 'change-point') && item.state.protection === to && item.state.protection !== 'CommitPending'
-  );
+  return operation === 'commit' && ['FailedOver', 'ReprotectingFailed', 'Protected'].includes(item.state.protection);
 };

@@ -9,6 +9,7 @@ import { awaitBoot, bringUp, powerOnFork, removeFork } from './bring-up.ts';
 import { isSeenOff, lookAt } from './fence.ts';
 import { commitChange, concluded, eachMember, itemNow, leaveFailed, type MemberResults, transition } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
+import { isStreaming } from './source-off.ts';
 
 interface Members {
   readonly items: readonly ItemId[];
@@ -104,7 +105,8 @@ const cancelOne = async (core: Core, flow: Flow, id: ItemId, startSource: boolea
   // Only now, with the fork gone, may the source run again.
   const { active } = await flow.step(`source ${id}`, async ({ operationId, signal }): Promise<{ active: Active }> => {
     const item = await itemNow(core, id);
-    if (startSource && item.state.failover?.sourceWasOn) {
+    // Powering on also thaws what a last pass may have left frozen.
+    if (startSource && (item.state.failover?.sourceWasOn || (await isStreaming(core, item).catch(() => false)))) {
       await facetOf(await sourceOf(core, item), 'power').set(item.source.machine, 'on', fencedCall(core, item, operationId, signal));
       return { active: { site: item.state.direction.from } };
     }

@@ -17,8 +17,8 @@ import type { EndpointSession } from '../host/host.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { recordEvent } from '../state/events.ts';
-import { findItemBySource, insertItem, updateItem } from '../state/items.ts';
-import { getEndpoint, getGroup, listEndpoints, listMappings, putGroup } from '../state/records.ts';
+import { findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
+import { deleteGroup, getEndpoint, getGroup, listEndpoints, listMappings, putGroup } from '../state/records.ts';
 import { commitChange, concluded, eachMember, itemNow, leaveFailed } from './members.ts';
 import { findMapping, mappingMissing, unmappedNetworks } from './networks.ts';
 
@@ -128,14 +128,24 @@ export const createProtect = (core: Core): Verb<ProtectInput, { readonly items: 
     const results = await eachMember(ids, (id) => enable(core, flow, input, ids.indexOf(id), id));
     for (const id of results.failed.keys()) await failEnabling(flow, id);
     if (results.done.size > 0) await firstCopy(core, flow, group.id, [...results.done.keys()]);
+    else await dropEmptyGroup(flow, group.id);
     return { result: { items: [...results.done.keys()] }, ...concluded(results) };
   },
-  failed: async (flow, input) =>
-    leaveFailed(
+  failed: async (flow, input) => {
+    await leaveFailed(
       flow,
       input.machines.map((_, index) => itemIdOf(flow, index)),
-    ),
+    );
+    await dropEmptyGroup(flow, input.group.id);
+  },
 });
+
+const dropEmptyGroup = (flow: Flow, id: string): Promise<null> =>
+  flow.step('drop an empty group', async () => null, {
+    commit: async (tx) => {
+      if ((await listItems(tx, id)).length === 0) await deleteGroup(tx, id);
+    },
+  });
 
 const itemIdOf = (flow: Flow, index: number): ItemId => `it-${flow.jobId.slice(4)}-${index}` as ItemId;
 

@@ -3,7 +3,7 @@ import { DrError, type ItemId, isDrError } from '../contract/index.ts';
 import { noteFailover, setPhase } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
-import { type Core, facetOf, fencedCall, sourceOf } from '../replication/core.ts';
+import { type Core, emit, facetOf, fencedCall, sourceOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
@@ -62,6 +62,10 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
         const journal = await core.journals.journal(item.state.direction.to, id);
         return { point: journal.newest()?.point ?? null, wasOn: resumed };
       }
+      const power = facetOf(await sourceOf(core, item), 'power');
+      const call = () => fencedCall(core, item, operationId, signal);
+      // What an earlier try left frozen thaws (CaptureRequest.afterFinal).
+      if (resumed) await power.set(item.source.machine, 'on', call());
       const group = await getGroup(core.store.db, item.groupId);
       // A fresh cycle each time: after a kill the machine has thawed and written.
       const report = await runCycle(core, {
@@ -72,9 +76,14 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
         signal,
         stayFrozen: true,
       });
-      const failure = report.failures.get(id);
-      if (failure) throw failure;
-      await facetOf(await sourceOf(core, item), 'power').set(item.source.machine, 'off', fencedCall(core, item, operationId, signal));
+      try {
+        const failure = report.failures.get(id);
+        if (failure) throw failure;
+        await power.set(item.source.machine, 'off', call());
+      } catch (error) {
+        if (isDrError(error) && !signal.aborted) await thaw(core, item, operationId, signal);
+        throw error;
+      }
       return { point: report.points.get(id)?.point ?? null, wasOn: true };
     },
     {
@@ -90,6 +99,22 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
       },
     },
   );
+
+/** Production must not stay frozen after a failover that did not come about. */
+export const thaw = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
+  try {
+    await facetOf(await sourceOf(core, item), 'power').set(item.source.machine, 'on', fencedCall(core, item, operationId, signal));
+  } catch (error) {
+    if (!isDrError(error) || signal.aborted) throw error;
+    await emit(core, {
+      kind: 'failover.frozen',
+      level: 'critical',
+      subject: item.name,
+      message: `the source may still be frozen: ${error.message}`,
+      data: { hint: 'power it on at its endpoint: that thaws it' },
+    });
+  }
+};
 
 /** Unplanned: what can be learned of the source, and a graceful shutdown where it still answers. Never fails for an unreachable source. */
 export interface SourceSeen {

@@ -300,7 +300,10 @@ export const sweepPoint = async (script: Script, mode: Mode, call: number, seed:
         if (!isDrError(error)) throw error;
       });
       faults.failAt = undefined;
+      await settleAll(world);
     }
+    // Freezes that nobody ended run out.
+    await world.advance(15_000);
     await world.engine.sweep();
     problems.push(...(await brokenInvariants(world)));
     await script.after(world);
