@@ -121,7 +121,12 @@ export interface Item {
   readonly nics: readonly ItemNic[];
   readonly epoch: Epoch;
   /** What its two endpoints can do, as seen when replication was set up: known also while they are out of reach. */
-  readonly traits: { readonly targetForks: boolean; readonly plannedPossible: boolean };
+  readonly traits: {
+    readonly targetForks: boolean;
+    readonly plannedPossible: boolean;
+    readonly sourceStreams: boolean;
+    readonly replicaAdopted: boolean;
+  };
   /** Cache of the newest seal record's baselines (T1). */
   readonly baselines: Readonly<Record<DiskKey, Baseline>>;
   readonly fork?: ItemFork;

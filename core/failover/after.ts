@@ -9,7 +9,6 @@ import { awaitBoot, bringUp, powerOnFork, removeFork } from './bring-up.ts';
 import { isSeenOff, lookAt } from './fence.ts';
 import { commitChange, concluded, eachMember, itemNow, leaveFailed, type MemberResults, transition } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
-import { isStreaming } from './source-off.ts';
 
 interface Members {
   readonly items: readonly ItemId[];
@@ -106,7 +105,7 @@ const cancelOne = async (core: Core, flow: Flow, id: ItemId, startSource: boolea
   const { active } = await flow.step(`source ${id}`, async ({ operationId, signal }): Promise<{ active: Active }> => {
     const item = await itemNow(core, id);
     // Powering on also thaws what a last pass may have left frozen.
-    if (startSource && (item.state.failover?.sourceWasOn || (await isStreaming(core, item).catch(() => false)))) {
+    if (startSource && (item.state.failover?.sourceWasOn || item.traits.sourceStreams)) {
       await facetOf(await sourceOf(core, item), 'power').set(item.source.machine, 'on', fencedCall(core, item, operationId, signal));
       return { active: { site: item.state.direction.from } };
     }

@@ -100,7 +100,8 @@ const forget = (core: Core, flow: Flow, id: ItemId, keepReplica: boolean): Promi
         }
       };
       await attempt(`change tracking at ${item.source.endpoint}`, () => stopTracking(core, item, operationId, signal));
-      if (!keepReplica && item.replica) {
+      // A machine that was there before us is never deleted: its disks may be somebody's.
+      if (!keepReplica && item.replica && !item.traits.replicaAdopted) {
         const replica = item.replica;
         await attempt(`replica ${replica.name} at ${replica.endpoint}`, async () => {
           const session = await openEndpoint(core, replica.endpoint);
@@ -144,8 +145,8 @@ export const createFailback = (core: Core): Verb<FailoverInput, FailoverResult> 
     const outcome = await runFailover(core, flow, { ...input, kind: 'planned' });
     const ids = Object.keys(outcome.result.members) as ItemId[];
     const results = await eachMember(ids, async (id) => {
-      const item = await itemNow(core, id);
-      if (item.state.protection === 'CommitPending') await commitOne(core, flow, id);
+      const { onFork } = await flow.step(`runs on a fork ${id}`, async () => ({ onFork: (await itemNow(core, id)).fork !== undefined }));
+      if (onFork) await commitOne(core, flow, id);
       await reprotectOne(core, flow, id);
     });
     await leaveFailed(flow, [...results.failed.keys()]);

@@ -1,5 +1,5 @@
 // Planned and unplanned failover of machines, groups and plans: boot groups in order, members side by side.
-import { DrError, type ItemId, isDrError } from '../contract/index.ts';
+import { DrError, fromErrorRecord, type ItemId, isDrError, toErrorRecord } from '../contract/index.ts';
 import { beginFailover, dropFork, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
 import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
@@ -19,7 +19,7 @@ import {
 } from './bring-up.ts';
 import { advanceEpoch, isSeenOff, lookAt } from './fence.ts';
 import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
-import { captureThenPowerOff, isStreaming, shutDownSource, trySourceOff } from './source-off.ts';
+import { captureThenPowerOff, shutDownSource, trySourceOff } from './source-off.ts';
 import { cleanupTest, waitBefore } from './test-failover.ts';
 
 export interface FailoverInput {
@@ -60,98 +60,95 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
       await memberFailed(core, flow, id, error);
     }
   };
-  const alive = () => ids.filter((id) => !failed.has(id));
-
   const begun = await eachMember(ids, (id) => beginMember(core, flow, id, input));
   await drop(begun.failed);
-  const runsAlready = (id: ItemId) => begun.done.get(id)?.runs === true;
+  const memberOf = (id: ItemId) => begun.done.get(id) as Begun;
+
   // Sources go down in reverse boot order: what others depend on goes last.
+  const stopped = new Map<ItemId, Stopped>();
   for (const wave of [...input.waves].reverse()) {
-    const members = wave.items.filter((id) => !failed.has(id) && !runsAlready(id));
-    await drop((await eachMember(members, (id) => stopSource(core, flow, id, input))).failed);
+    const due = wave.items.filter((id) => !failed.has(id) && !memberOf(id).runs);
+    const part = await eachMember(due, (id) => stopSource(core, flow, id, memberOf(id), input));
+    for (const [id, outcome] of part.done) stopped.set(id, outcome);
+    await drop(part.failed);
   }
-  await drop(
-    await lastCycle(
-      core,
-      flow,
-      alive().filter((id) => !runsAlready(id)),
-      input,
-    ),
-  );
+  const final = await lastCycle(core, flow, memberOf, stopped, failed, input);
+  await drop(final.failed);
 
   const members: Record<ItemId, FailoverMember> = {};
   for (const wave of input.waves) {
     await waitBefore(core, flow, wave);
     const part = await eachMember(
       wave.items.filter((id) => !failed.has(id)),
-      (id) => startMember(core, flow, id, input, startedAt, runsAlready(id)),
+      (id) =>
+        startMember(core, flow, id, memberOf(id), {
+          selector: input.selector,
+          startedAt,
+          zeroLoss: final.sealed.has(id) && input.selector === 'latest',
+        }),
     );
     Object.assign(members, Object.fromEntries(part.done));
     await drop(part.failed);
   }
-  const results = { done: new Map(Object.entries(members)) as never, failed };
-  const { partial } = concluded(results);
+  const { partial } = concluded({ done: new Map(Object.entries(members)) as never, failed });
   return { result: { members }, partial: partial || Object.values(members).some((member) => !member.booted) };
 };
 
-const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<EarlierFork> => {
-  const at = nowIso(core);
-  await transition(
-    core,
-    flow,
-    `begin ${id}`,
-    id,
-    (item, facts) =>
-      beginFailover(
-        item,
-        {
-          kind: input.kind,
-          phase: item.state.failover?.phase ?? 'Quiescing',
-          startedAt: at,
-          ...(input.sourceIs ? { statement: input.sourceIs } : {}),
-        },
-        facts,
-      ),
-    {
-      kind: `failover.${input.kind}`,
-      level: 'warning',
-      message: `${input.kind} failover begins`,
-      data: { reason: flow.reason ?? null, sourceIs: input.sourceIs ?? null },
-    },
-  );
-  const earlier = await settleEarlierFork(core, flow, id);
-  if (earlier.runs) return earlier;
-  if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
-  await flow.step(`epoch ${id}`, async ({ operationId, signal }) => advanceEpoch(core, await itemNow(core, id), operationId, signal), {
-    commit: async (tx, epoch) => {
-      await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) });
-    },
-  });
-  return earlier;
-};
-
-interface EarlierFork {
+/**
+ * What the rest of the job needs to know of a member, recorded once: a resumed job meets an item that its own later steps have changed,
+ * and must still take the same way.
+ */
+interface Begun {
+  /** An earlier try powered its fork on: it runs production and is taken over as it is. */
   readonly runs: boolean;
+  readonly sourceStreams: boolean;
+  readonly targetForks: boolean;
+  readonly groupId: string;
 }
 
-/**
- * A fork that an earlier try left: one that is off is discarded, one that was powered on runs production and is taken over as it is.
- * There is never a second one beside it (promise 3).
- */
-const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<EarlierFork> =>
+const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<Begun> => {
+  const at = nowIso(core);
+  const known = (item: Item) => ({
+    kind: input.kind,
+    phase: item.state.failover?.phase ?? ('Quiescing' as const),
+    startedAt: at,
+    ...(input.sourceIs ? { statement: input.sourceIs } : {}),
+  });
+  await transition(core, flow, `begin ${id}`, id, (item, facts) => beginFailover(item, known(item), facts), {
+    kind: `failover.${input.kind}`,
+    level: 'warning',
+    message: `${input.kind} failover begins`,
+    data: { reason: flow.reason ?? null, sourceIs: input.sourceIs ?? null },
+  });
+  const begun = await settleEarlierFork(core, flow, id);
+  if (begun.runs) return begun;
+  if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
+  await flow.step(`epoch ${id}`, async ({ operationId, signal }) => advanceEpoch(core, await itemNow(core, id), operationId, signal), {
+    commit: async (tx, epoch) => void (await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) })),
+  });
+  return begun;
+};
+
+/** What an earlier try left: a fork that is off is discarded, what was powered on is taken over. There is never a second one beside it (promise 3). */
+const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<Begun> =>
   flow.step(
     `earlier fork ${id}`,
-    async ({ operationId, signal }): Promise<EarlierFork> => {
+    async ({ operationId, signal }): Promise<Begun> => {
       const item = await itemNow(core, id);
-      if (!item.fork) return { runs: false };
-      const look = await lookAt(core, { ...replicaOf(item), machine: item.fork.machine }, operationId, signal);
-      if (!look.reachable)
-        throw new DrError('CONNECTION_REFUSED', `the fork of ${item.name} cannot be looked at (${look.because})`, {
+      const begun = { sourceStreams: item.traits.sourceStreams, targetForks: item.traits.targetForks, groupId: item.groupId };
+      // In place the point is noted just before the power-on.
+      const started = item.fork?.machine ?? (item.traits.targetForks || !item.state.failover?.point ? undefined : replicaOf(item).machine);
+      if (!started) return { ...begun, runs: false };
+      const look = await lookAt(core, { ...replicaOf(item), machine: started }, operationId, signal);
+      if (!look.reachable) {
+        throw new DrError('CONNECTION_REFUSED', `what an earlier try started of ${item.name} cannot be looked at (${look.because})`, {
           context: { item: id, endpoint: replicaOf(item).endpoint },
         });
-      if (look.machine && !isSeenOff(look)) return { runs: true };
+      }
+      if (look.machine && !isSeenOff(look)) return { ...begun, runs: true };
+      if (!item.fork) return { ...begun, runs: false };
       await removeFork(core, item, item.fork, operationId, signal);
-      return { runs: false };
+      return { ...begun, runs: false };
     },
     {
       commit: async (tx, { runs }) =>
@@ -162,57 +159,81 @@ const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<EarlierF
 /** Unplanned on an explicit older point takes no last cycle, and does not wait for a guest. */
 const wantsLastCycle = (input: FailoverInput): boolean => input.kind === 'planned' || input.selector === 'latest';
 
-const stopSource = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<void> => {
-  const item = await itemNow(core, id);
+interface Stopped {
+  /** The source was seen off: what is captured now is everything. */
+  readonly off: boolean;
+  /** A streaming source's last pass was sealed before its power went. */
+  readonly captured: boolean;
+}
+
+const stopSource = async (core: Core, flow: Flow, id: ItemId, { sourceStreams }: Begun, input: FailoverInput): Promise<Stopped> => {
   if (input.kind === 'planned') {
-    if (await isStreaming(core, item)) await captureThenPowerOff(core, flow, id);
+    if (sourceStreams) await captureThenPowerOff(core, flow, id);
     else await shutDownSource(core, flow, id);
-    return;
+    return { off: true, captured: sourceStreams };
   }
   const seen = await trySourceOff(core, flow, id, input.sourceIs === undefined && wantsLastCycle(input));
-  if (seen.off || input.sourceIs !== undefined) return;
+  if (seen.off || input.sourceIs !== undefined) return { off: seen.off, captured: false };
+  const item = await itemNow(core, id);
   throw new DrError('CONFIRMATION_NEEDED', `the source of ${item.name} cannot be confirmed off: ${seen.seen}`, {
     context: { item: id, endpoint: item.source.endpoint },
     hint: 'find out, then say so: --source-is off, unreachable or running',
   });
 };
 
-/** The last cycle of each group's snapshot sources; a streaming source had its own. Unplanned goes on without. */
-const lastCycle = async (core: Core, flow: Flow, ids: readonly ItemId[], input: FailoverInput): Promise<ReadonlyMap<ItemId, DrError>> => {
+interface Final {
+  /** Their newest point holds everything that the source ever wrote. */
+  readonly sealed: ReadonlySet<ItemId>;
+  readonly failed: ReadonlyMap<ItemId, DrError>;
+}
+
+/** The last cycle of each group's snapshot sources that are off; a streaming source had its own. Unplanned goes on without. */
+const lastCycle = async (
+  core: Core,
+  flow: Flow,
+  memberOf: (id: ItemId) => Begun,
+  stopped: ReadonlyMap<ItemId, Stopped>,
+  dropped: ReadonlyMap<ItemId, DrError>,
+  input: FailoverInput,
+): Promise<Final> => {
+  const sealed = new Set<ItemId>();
   const failed = new Map<ItemId, DrError>();
-  if (!wantsLastCycle(input)) return failed;
-  const items = await Promise.all(ids.map((id) => itemNow(core, id)));
-  const due: Item[] = [];
-  for (const item of items) {
-    if (!item.state.failover?.sourceConfirmedOff) continue;
-    const streaming = await isStreaming(core, item);
-    if (streaming && input.kind === 'planned') await sealedFinal(core, flow, item.id);
-    else if (!streaming) due.push(item);
+  if (!wantsLastCycle(input)) return { sealed, failed };
+  const off = [...stopped].filter(([id, outcome]) => outcome.off && !dropped.has(id));
+  for (const [id, outcome] of off) if (outcome.captured) sealed.add(id);
+  const due = off.map(([id]) => id).filter((id) => !memberOf(id).sourceStreams);
+  for (const [groupId, members] of Map.groupBy(due, (id) => memberOf(id).groupId)) {
+    const outcome = await lastCycleOf(core, flow, groupId, members, input.kind === 'planned');
+    for (const id of members) if (!outcome.has(id)) sealed.add(id);
+    if (input.kind === 'planned') for (const [id, error] of outcome) failed.set(id, error);
   }
-  for (const [groupId, members] of Map.groupBy(due, (item) => item.groupId)) {
-    const outcome = await flow.step(`last cycle ${groupId}`, async ({ operationId, signal }) => {
-      try {
-        const report = await runCycle(core, {
-          group: await getGroup(core.store.db, groupId),
-          items: members.map((item) => item.id),
-          kind: 'final',
-          cycleId: operationId,
-          signal,
-        });
-        return { failed: [...report.failures].map(([id, error]) => ({ id, code: error.code, message: error.message, hint: error.hint })) };
-      } catch (error) {
-        if (!isDrError(error) || signal.aborted || input.kind === 'planned') throw error;
-        return { failed: members.map(({ id }) => ({ id, code: error.code, message: error.message, hint: error.hint })) };
-      }
-    });
-    const broken = new Map(outcome.failed.map((entry) => [entry.id, new DrError(entry.code, entry.message, { hint: entry.hint })]));
-    for (const { id } of members) {
-      const error = broken.get(id);
-      if (error && input.kind === 'planned') failed.set(id, error);
-      else if (!error) await sealedFinal(core, flow, id);
+  for (const id of sealed) await sealedFinal(core, flow, id);
+  return { sealed, failed };
+};
+
+const lastCycleOf = async (
+  core: Core,
+  flow: Flow,
+  groupId: string,
+  items: readonly ItemId[],
+  needed: boolean,
+): Promise<Map<ItemId, DrError>> => {
+  const { failed } = await flow.step(`last cycle ${groupId}`, async ({ operationId, signal }) => {
+    try {
+      const report = await runCycle(core, {
+        group: await getGroup(core.store.db, groupId),
+        items,
+        kind: 'final',
+        cycleId: operationId,
+        signal,
+      });
+      return { failed: [...report.failures].map(([id, error]) => ({ id, error: toErrorRecord(error) })) };
+    } catch (error) {
+      if (!isDrError(error) || signal.aborted || needed) throw error;
+      return { failed: items.map((id) => ({ id, error: toErrorRecord(error) })) };
     }
-  }
-  return failed;
+  });
+  return new Map(failed.map(({ id, error }) => [id, fromErrorRecord(error)]));
 };
 
 const sealedFinal = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
@@ -231,44 +252,33 @@ const sealedFinal = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
     },
   );
 
-const startMember = async (
-  core: Core,
-  flow: Flow,
-  id: ItemId,
-  input: FailoverInput,
-  startedAt: number,
-  runs: boolean,
-): Promise<FailoverMember> => {
-  const before = await itemNow(core, id);
-  const zeroLoss = before.state.failover?.finalPoint === true && input.selector === 'latest';
-  const { chosen, boot } = before.traits.targetForks
-    ? await startOnFork(core, flow, id, input, zeroLoss, runs)
-    : await startInPlace(core, flow, id, input);
+interface Start {
+  readonly selector: string;
+  readonly startedAt: number;
+  readonly zeroLoss: boolean;
+}
+
+const startMember = async (core: Core, flow: Flow, id: ItemId, begun: Begun, start: Start): Promise<FailoverMember> => {
+  const { chosen, boot } = begun.targetForks
+    ? await startOnFork(core, flow, id, begun, start)
+    : await startInPlace(core, flow, id, begun, start);
   return {
     point: chosen.point,
     takenAt: chosen.takenAt,
-    lossMs: zeroLoss ? 0 : Math.max(0, startedAt - Date.parse(chosen.takenAt)),
-    rtoMs: boot.atMs - startedAt,
+    lossMs: start.zeroLoss ? 0 : Math.max(0, start.startedAt - Date.parse(chosen.takenAt)),
+    rtoMs: boot.atMs - start.startedAt,
     booted: boot.booted,
     evidence: boot.evidence,
   };
 };
 
-const startOnFork = async (
-  core: Core,
-  flow: Flow,
-  id: ItemId,
-  input: FailoverInput,
-  zeroLoss: boolean,
-  runs: boolean,
-): Promise<{ chosen: Chosen; boot: Boot }> => {
-  const how = {
-    purpose: 'failover' as const,
-    selector: input.selector,
-    mode: 'overlay' as const,
-    newGenerationId: !zeroLoss,
-    label: 'failover',
-  };
+interface Started {
+  readonly chosen: Chosen;
+  readonly boot: Boot;
+}
+
+const startOnFork = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, { selector, zeroLoss }: Start): Promise<Started> => {
+  const how = { purpose: 'failover' as const, selector, mode: 'overlay' as const, newGenerationId: !zeroLoss, label: 'failover' };
   const chosen = runs
     ? await choosePoint(core, flow, id, (await itemNow(core, id)).fork?.point ?? '', 'running')
     : await bringUp(core, flow, id, how);
@@ -283,9 +293,11 @@ const startOnFork = async (
   return { chosen, boot: await noteBoot(core, flow, id, item.fork?.machine ?? '', replicaOf(item).endpoint) };
 };
 
-const startInPlace = async (core: Core, flow: Flow, id: ItemId, input: FailoverInput): Promise<{ chosen: Chosen; boot: Boot }> => {
-  const chosen = await bringUpInPlace(core, flow, id, input.selector);
-  await powerOnReplica(core, flow, id);
+const startInPlace = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, { selector }: Start): Promise<Started> => {
+  const chosen = runs
+    ? await choosePoint(core, flow, id, (await itemNow(core, id)).state.failover?.point ?? '', 'running')
+    : await bringUpInPlace(core, flow, id, selector);
+  if (!runs) await powerOnReplica(core, flow, id);
   await transition(core, flow, `started ${id}`, id, (item) => startedInPlace(noteFailover(item, { point: chosen.point }), chosen.digest), {
     kind: 'failover.started',
     level: 'warning',

@@ -190,7 +190,7 @@ const enable = async (core: Core, flow: Flow, input: ProtectInput, index: number
           disks: spec.disks.map((disk, position): ItemDisk => ({ key: `disk${position}`, sizeBytes: disk.sizeBytes, sourceDisk: disk.id })),
           nics: spec.nics.map((nic, position) => ({ key: `nic${position}`, sourceNic: nic.id })),
           epoch: { item: id, epoch: 1, holder: core.ownerId },
-          traits: { targetForks: false, plannedPossible: false },
+          traits: { targetForks: false, plannedPossible: false, sourceStreams: false, replicaAdopted: false },
           baselines: {},
         });
         await recordEvent(tx, {
@@ -250,6 +250,8 @@ const placeReplica = (core: Core, flow: Flow, id: ItemId, endpoint: string, seed
         traits: {
           targetForks: target.forks !== undefined,
           plannedPossible: source.source?.kind === 'snapshot' || source.capabilities.finalFreeze,
+          sourceStreams: source.source?.kind === 'streaming',
+          replicaAdopted: seed !== undefined,
         },
         findings: placed.findings,
       };

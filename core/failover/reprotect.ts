@@ -191,7 +191,12 @@ const adopt = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
             replicaDisk: disk.sourceDisk,
           }),
         ),
-        traits: { targetForks: target.forks !== undefined, plannedPossible: source.kind === 'snapshot' || home.capabilities.finalFreeze },
+        traits: {
+          targetForks: target.forks !== undefined,
+          plannedPossible: source.kind === 'snapshot' || home.capabilities.finalFreeze,
+          sourceStreams: source.kind === 'streaming',
+          replicaAdopted: true,
+        },
       };
     },
     {

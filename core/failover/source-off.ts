@@ -12,8 +12,6 @@ import { commitChange, itemNow } from './members.ts';
 const SHUTDOWN_POLL_MS = 1_000;
 const SHUTDOWN_WAIT_MS = 300_000;
 
-export const isStreaming = async (core: Core, item: Item): Promise<boolean> => (await sourceOf(core, item)).source?.kind === 'streaming';
-
 /** Asks the guest, then waits until the hypervisor says off. SHUTDOWN_REFUSED when it does not: it never becomes a power cut by itself. */
 const shutDown = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<{ wasOn: boolean }> => {
   const look = await lookAt(core, item.source, operationId, signal);

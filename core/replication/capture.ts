@@ -177,6 +177,7 @@ const redoSink = (writer: CycleWriter, key: DiskKey): Sink => ({
 /** J1: only a first copy writes here. What it wrote becomes a record that a resumed copy may rely on after the replica's own flush. */
 const directSink = (context: CaptureContext, key: DiskKey, replica: DiskIo): Sink => {
   let sinceCheckpoint = 0;
+  const step = replica.maxRequestBytes;
   const note = async (bytes: number) => {
     sinceCheckpoint += bytes;
     if (sinceCheckpoint < CHECKPOINT_BYTES) return;
@@ -185,12 +186,12 @@ const directSink = (context: CaptureContext, key: DiskKey, replica: DiskIo): Sin
   };
   return {
     data: async (offset, data) => {
-      await replica.write(offset, data);
+      for (let at = 0; at < data.length; at += step) await replica.write(offset + at, data.subarray(at, at + step));
       await context.writer.direct(key, offset, data);
       await note(data.length);
     },
     zero: async (offset, length) => {
-      await replica.writeZeroes(offset, length);
+      for (let at = 0; at < length; at += step) await replica.writeZeroes(offset + at, Math.min(step, length - at));
       await context.writer.direct(key, offset, length);
       await note(length);
     },
@@ -205,13 +206,11 @@ const skipEqual = (sink: Sink, replica: DiskIo, replicaHas: readonly Extent[], c
     for (let at = 0; at < length; at += step) {
       const size = Math.min(step, length - at);
       const buffer = buffers.take();
-      try {
-        const there = buffer.subarray(0, size);
-        await replica.read(offset + at, there);
-        if (data ? !there.equals(data.subarray(at, at + size)) : !isZero(there)) return true;
-      } finally {
-        buffers.give(buffer);
-      }
+      const there = buffer.subarray(0, size);
+      await replica.read(offset + at, there);
+      const same = data ? there.equals(data.subarray(at, at + size)) : isZero(there);
+      buffers.give(buffer);
+      if (!same) return true;
     }
     return false;
   };

@@ -168,6 +168,12 @@ class CycleRun {
     } catch (error) {
       // A crash of the ports, or the engine stopping, is not a failure of the machine.
       if (!(error instanceof DrError) || this.#request.signal.aborted) throw error;
+      // What failed after the seal does not undo it: the point exists (J3).
+      const sealed = member.journal.findCycle(this.#cycle.id);
+      if (sealed) {
+        this.#points.set(member.item.id, sealed);
+        return;
+      }
       this.#failures.set(member.item.id, error);
       await emit(this.#core, {
         kind: 'cycle.failed',

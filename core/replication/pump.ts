@@ -113,18 +113,14 @@ export const pump = async (request: PumpRequest): Promise<PumpReport> => {
 
 const movePiece = async (source: DiskSource, piece: Extent, sink: Sink): Promise<number> => {
   const buffer = buffers.take();
-  try {
-    const data = buffer.subarray(0, piece.length);
-    await source.read(piece.offset, data);
-    if (isZero(data)) {
-      await sink.zero(piece.offset, piece.length);
-      return piece.length;
-    }
-    await sink.data(piece.offset, data);
-    return 0;
-  } finally {
-    buffers.give(buffer);
-  }
+  const data = buffer.subarray(0, piece.length);
+  // A read that failed may still write into its buffer later (abort, time-out): only one that ended well gives it back.
+  await source.read(piece.offset, data);
+  const zero = isZero(data);
+  if (zero) await sink.zero(piece.offset, piece.length);
+  else await sink.data(piece.offset, data);
+  buffers.give(buffer);
+  return zero ? piece.length : 0;
 };
 
 /** Pieces under way, and the offset below which none is. */

@@ -31,7 +31,7 @@ const protectedItem = (): Item => ({
   disks: [],
   nics: [],
   epoch: { item: 'it-1' as Item['id'], epoch: 1, holder: 'me' },
-  traits: { targetForks: true, plannedPossible: true },
+  traits: { targetForks: true, plannedPossible: true, sourceStreams: false, replicaAdopted: false },
   baselines: {},
 });
 const FORK: ItemFork = {
