@@ -1,6 +1,6 @@
 // Arguments in, exit code out.
 import type { Command } from 'commander';
-import { asDrError, type DrError, EXIT, type ExitCode, toErrorRecord } from '../core/contract/index.ts';
+import { asDrError, type DrError, EXIT, type ExitCode, isDrError, toErrorRecord } from '../core/contract/index.ts';
 import type { Surroundings } from './cli.ts';
 import type { CommandSpec, Invocation } from './command.ts';
 import { FORMATS, type Format, Printer, type Screen } from './output/print.ts';
@@ -35,7 +35,8 @@ export const run = async (args: readonly string[], at: Surroundings): Promise<Ex
     });
     return await parse(program, args);
   } catch (error) {
-    const known = asDrError(error);
+    // What an interruption broke off says so in many ways: to a person it is one.
+    const known = asDrError(at.signal.aborted && !isDrError(error) ? at.signal.reason : error);
     report(known, debug, at.screen, args);
     return known.exitCode;
   }
