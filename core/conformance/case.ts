@@ -47,6 +47,7 @@ export const NEEDS = {
   'power:on': { absent: 'the session cannot power on', met: (g) => capabilities(g)?.power.includes('on') ?? false },
   'power:off': { absent: 'the session cannot power off', met: (g) => capabilities(g)?.power.includes('off') ?? false },
   'power:shutdown': { absent: 'the session cannot shut guests down', met: (g) => capabilities(g)?.power.includes('shutdown') ?? false },
+  watch: { absent: 'the inventory cannot be watched', met: (g) => g.session?.inventory.watch !== undefined },
   source: { absent: 'the session has no source facet', met: (g) => g.session?.source !== undefined },
   'source:snapshot': { absent: 'the session is no snapshot source', met: (g) => g.session?.source?.kind === 'snapshot' },
   'source:streaming': { absent: 'the session is no streaming source', met: (g) => g.session?.source?.kind === 'streaming' },

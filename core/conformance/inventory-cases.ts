@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Machine, MachineId } from '../contract/index.ts';
 import type { Case } from './case.ts';
-import { assertRefused, assertStreamAborts, collect, isoTime } from './probe.ts';
+import { assertAborted, assertRefused, assertStreamAborts, collect, isoTime } from './probe.ts';
 import { assertFindings } from './session-cases.ts';
 
 /** What quoting, path joining and templating trip over. */
@@ -189,6 +189,45 @@ export const inventoryCases: readonly Case[] = [
         for (const as of ['source', 'target'] as const) {
           assertFindings('checkProtectable', await session.inventory.checkProtectable(id, as, call()));
         }
+      }
+    },
+  },
+  {
+    id: 'INV-011',
+    level: 2,
+    title: 'a watcher hears of a change after its cursor, and stops waiting when it is aborted',
+    promise:
+      'watch MUST report every machine that changed after the cursor, and once its signal aborts it MUST reject with the reason of the signal.',
+    cause: 'changes between two requests are lost, or an aborted wait is taken for the end of the stream',
+    needs: ['scratch', 'lab', 'watch'],
+    run: async (ctx) => {
+      const { id, name } = await ctx.machine();
+      const { inventory } = ctx.session;
+      const hears = async (cursor: string | undefined): Promise<string> => {
+        for await (const change of inventory.watch!(cursor, ctx.call())) if (change.changed.includes(id)) return change.cursor;
+        return assert.fail('watch ended by itself, before the change');
+      };
+      try {
+        // Without a cursor a watch begins when the endpoint has heard of it: renamed until it is heard.
+        let listening = true;
+        const first = hears(undefined).finally(() => {
+          listening = false;
+        });
+        first.catch(() => undefined);
+        for (let count = 0; listening; count += 1) {
+          await ctx.lab.rename(id, `renamed ${count}`);
+          await new Promise((resolve) => void setImmediate(resolve));
+        }
+        const cursor = await first;
+        await ctx.lab.rename(id, 'renamed while nobody watches');
+        const latest = await hears(cursor);
+        const { call, abort } = ctx.abortable();
+        const waiting = inventory.watch!(latest, call)[Symbol.asyncIterator]();
+        const next = waiting.next();
+        abort();
+        await assertAborted('watch, aborted while it waits,', call, () => next);
+      } finally {
+        await ctx.lab.rename(id, name);
       }
     },
   },

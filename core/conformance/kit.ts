@@ -90,34 +90,30 @@ export class ConformanceRun {
   async case(one: Case): Promise<CaseResult> {
     const started = performance.now();
     const ran = () => ({ id: one.id, level: one.level, title: one.title, promise: one.promise, durationMs: performance.now() - started });
-    const limit = new AbortController();
+    const failed = { outcome: 'failed', likelyCause: one.cause } as const;
     let context: Context | undefined;
     try {
       const ground = await this.#ground(one.level);
       const missing = missingNeed(one.needs, ground);
       if (missing !== undefined) return { ...ran(), outcome: 'skipped', reason: missing };
-      context = this.#context(one.id, limit.signal);
       this.#recorder.takeCalls();
       this.#recorder.takeComplaints();
-      const ready = context;
-      await this.#limited(one, limit, () => one.run(ready));
+      await this.#limited((signal) => {
+        context = this.#context(one.id, signal);
+        return one.run(context);
+      });
+      const calls = this.#recorder.takeCalls();
       const problems = [...this.#recorder.takeComplaints(), ...(await this.#clean(context))];
       if (problems.length === 0) return { ...ran(), outcome: 'passed' };
-      return {
-        ...ran(),
-        outcome: 'failed',
-        seen: [...new Set(problems)].join('; '),
-        likelyCause: one.cause,
-        calls: this.#recorder.takeCalls(),
-      };
+      return { ...ran(), ...failed, seen: [...new Set(problems)].join('; '), calls };
     } catch (error) {
       const calls = this.#recorder.takeCalls();
-      limit.abort(new DrError('ABORTED', `case ${one.id} has ended`));
-      const left = context ? await this.#clean(context) : [];
+      const left = await this.#clean(context);
       if (error instanceof Skip) return { ...ran(), outcome: 'skipped', reason: error.message };
-      const at = error instanceof AssertionError ? undefined : originOf(error);
-      const seen = [error instanceof AssertionError ? firstLine(error.message) : unexpected(error, calls), ...left].join('; ');
-      return { ...ran(), outcome: 'failed', seen, likelyCause: one.cause, ...(at && { at }), calls };
+      const broken = error instanceof AssertionError;
+      const at = broken ? undefined : originOf(error);
+      const seen = [broken ? firstLine(error.message) : unexpected(error, calls), ...left].join('; ');
+      return { ...ran(), ...failed, seen, ...(at && { at }), calls };
     }
   }
 
@@ -145,20 +141,22 @@ export class ConformanceRun {
     });
   }
 
-  async #limited(one: Case, limit: AbortController, run: () => Promise<void>): Promise<void> {
+  /** Past the time of a case its calls are aborted, and what still hangs is left alone. */
+  async #limited<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const { caseTimeoutMs } = this.#scale;
+    const limit = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        const error = new AssertionError({ message: `did not end within ${caseTimeoutMs} ms, waiting for ${this.#recorder.lastCall}` });
-        limit.abort(new DrError('ABORTED', `case ${one.id} took longer than ${caseTimeoutMs} ms`));
-        reject(error);
+        reject(new AssertionError({ message: `did not end within ${caseTimeoutMs} ms, waiting for ${this.#recorder.lastCall}` }));
       }, caseTimeoutMs);
     });
+    this.#recorder.begin(limit.signal);
     try {
-      await Promise.race([run(), late]);
+      return await Promise.race([run(limit.signal), late]);
     } finally {
       clearTimeout(timer);
+      limit.abort(new DrError('ABORTED', 'the case has ended'));
     }
   }
 
@@ -168,7 +166,7 @@ export class ConformanceRun {
     if (this.#openFailed !== undefined) throw new Skip(`no session could be opened: ${this.#openFailed}`);
     if (!this.#session) {
       try {
-        await this.#open();
+        await this.#limited(() => this.#open());
       } catch (error) {
         this.#openFailed = describeError(error);
         throw error;
@@ -211,17 +209,15 @@ export class ConformanceRun {
   }
 
   /** Removes what the case has made. Returns what could not be removed, or is there although it was. */
-  async #clean(context: Context): Promise<string[]> {
-    const { made } = this.#recorder;
+  async #clean(context: Context | undefined): Promise<string[]> {
     const problems: string[] = [];
-    const attempt = async (what: string, run: () => PromiseLike<unknown>) => {
+    if (!context) return problems;
+    const attempt: Attempt = async (what, run) => {
       const error = await refusal(run);
       if (error !== undefined) problems.push(`${what} could not be removed: ${describeError(error)}`);
     };
-    for (const handle of [...made.handles].reverse()) await refusal(() => handle[Symbol.asyncDispose]());
-    await context.close();
-    if (this.#cut) await attempt('the shared session', () => this.#reopen());
-    if (this.#session) await this.#removeMade(attempt);
+    const { made } = this.#recorder;
+    await attempt('what the case made', () => this.#limited(() => this.#removeAll(context, attempt)));
     for (const kind of [made.snapshots, made.forks, made.replicas, made.promoted, made.testNetworks, made.handles]) kind.clear();
     if (!this.#session) return problems;
     const left = (await this.#askLeft()).filter((line) => !this.#known.has(line));
@@ -229,7 +225,14 @@ export class ConformanceRun {
     return [...problems, ...left.map((line) => `left behind: ${line}`)];
   }
 
-  async #removeMade(attempt: (what: string, run: () => PromiseLike<unknown>) => Promise<void>): Promise<void> {
+  async #removeAll(context: Context, attempt: Attempt): Promise<void> {
+    for (const handle of [...this.#recorder.made.handles].reverse()) await refusal(() => handle[Symbol.asyncDispose]());
+    await context.close();
+    if (this.#cut) await attempt('the shared session', () => this.#reopen());
+    if (this.#session) await this.#removeMade(attempt);
+  }
+
+  async #removeMade(attempt: Attempt): Promise<void> {
     const { made } = this.#recorder;
     const context = this.#context('clean', new AbortController().signal);
     const { source, target, network } = context.session;
@@ -250,11 +253,11 @@ export class ConformanceRun {
   /** A case may have taken the connection of the shared session with it. */
   async #askLeft(): Promise<string[]> {
     try {
-      return await this.#left();
+      return await this.#limited(() => this.#left());
     } catch {
       try {
-        await this.#reopen();
-        return await this.#left();
+        await this.#limited(() => this.#reopen());
+        return await this.#limited(() => this.#left());
       } catch (error) {
         return [`unknown: the plugin cannot be asked (${describeError(error)})`];
       }
@@ -272,6 +275,8 @@ export class ConformanceRun {
     return [...snapshots.map(({ id }) => `snapshot ${id}`), ...forks.map(({ id }) => `fork ${id}`)];
   }
 }
+
+type Attempt = (what: string, run: () => PromiseLike<unknown>) => Promise<void>;
 
 const CLEANING = { deadlineMs: 300_000 };
 
@@ -306,12 +311,14 @@ const unexpected = (error: unknown, calls: readonly string[]): string => {
   return `${calls.at(-1) ?? 'connect'} failed with ${describeError(error)}${hint}`;
 };
 
+const OURS = ['/conformance/', '/contract/'].map((folder) => import.meta.dirname.replace(/[\\/]conformance$/, folder));
+
 /** The innermost frame that is neither of the kit nor of the runtime. */
 const originOf = (error: unknown): string | undefined => {
   const frames = error instanceof Error ? (error.stack ?? '').split('\n') : [];
   for (const frame of frames) {
     const place = /\(?((?:file:\/\/)?\/[^()]+:\d+):\d+\)?$/.exec(frame.trim())?.[1];
-    if (place && !place.includes('/core/conformance/') && !place.includes('/core/contract/')) return place.replace('file://', '');
+    if (place && !OURS.some((folder) => place.includes(folder))) return place.replace('file://', '');
   }
   return undefined;
 };

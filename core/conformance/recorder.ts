@@ -41,6 +41,7 @@ export class Recorder {
   readonly #secrets: string[];
   #calls: string[] = [];
   #complaints: string[] = [];
+  #until: AbortSignal | undefined;
 
   constructor(lab: ConformanceLab | undefined, secrets: readonly string[]) {
     this.#lab = lab;
@@ -96,16 +97,22 @@ export class Recorder {
     };
   }
 
+  /** Until the signal aborts, the clock of the lab is driven for whoever waits. */
+  begin(until: AbortSignal): void {
+    this.#until = until;
+  }
+
   /** Waits for the plugin while the estate's time goes on, so that what sleeps by a manual clock wakes up. */
   async drive<T>(pending: PromiseLike<T>): Promise<T> {
     const lab = this.#lab;
+    const until = this.#until;
     if (!lab) return pending;
     let settled = false;
     const done = Promise.resolve(pending).finally(() => {
       settled = true;
     });
     done.catch(() => undefined);
-    for (let turn = 0; !settled; turn += 1) {
+    for (let turn = 0; !settled && !until?.aborted; turn += 1) {
       await Promise.race([done.then(noop, noop), nextTurn()]);
       if (!settled && turn >= QUIET_TURNS) await lab.advance(STEP_MS);
     }

@@ -51,8 +51,7 @@ export const sessionCases: readonly Case[] = [
     id: 'SES-002',
     level: 1,
     title: 'facets and capabilities agree',
-    promise:
-      'A facet that is absent is not supported: native tracking needs a source, power verbs need power, a test network needs network.',
+    promise: 'What is promised MUST be there: native tracking needs a source, power verbs need power, a test network needs network.',
     cause: 'a capability is promised for a facet that the session leaves out',
     needs: [],
     run: async ({ session }) => {

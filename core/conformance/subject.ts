@@ -62,7 +62,7 @@ export interface Scale {
   readonly readBytes: number;
   /** At least so many machines must be listed: proves paging where an estate is large enough. */
   readonly machines: number;
-  /** A call of a case must end within this, on the wall clock, else the case fails and names the call. */
+  /** A case must end within this, on the wall clock, else it fails and names the call that it waits for. */
   readonly caseTimeoutMs: number;
   /** How long the guest of a scratch machine may take until it answers. */
   readonly bootMs: number;
@@ -75,6 +75,6 @@ export const DEFAULT_SCALE: Scale = {
   readBytes: 64 * 1024 * 1024,
   machines: 0,
   caseTimeoutMs: 120_000,
-  bootMs: 120_000,
+  bootMs: 60_000,
   shutdownMs: 20_000,
 };

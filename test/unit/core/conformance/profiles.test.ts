@@ -49,5 +49,30 @@ describe('the kit on good plugins', () => {
       expect(failures(report.results)).to.deep.equal([]);
       expect(report.leftBehind).to.deep.equal([]);
     });
+
+    it(`needs no lab to try memory-${profile}, and says what is not proven then`, async () => {
+      await using good = await memorySubject(profile);
+      const { lab: _, ...subject } = good.subject;
+
+      // Nobody moves the clock of the estate here, so that no guest comes up.
+      const report = await runConformance({ ...subject, scale: { ...subject.scale, bootMs: 0 } });
+
+      expect(failures(report.results)).to.deep.equal([]);
+      expect(report.leftBehind).to.deep.equal([]);
+      expect(await good.subject.lab?.leftovers('warmsite-conformance')).to.deep.equal([]);
+      expect(skips(report.results)).to.include('FLT-001');
+    });
   }
+
+  it('reads only where no scratch machine is given, and changes nothing', async () => {
+    await using good = await memorySubject('hyperv');
+    const { plugin, config } = good.subject;
+    const before = good.estate.estate.revision;
+
+    const report = await runConformance({ plugin, config }, { levels: [0, 1, 2] });
+
+    expect(failures(report.results)).to.deep.equal([]);
+    expect(report.results.filter(({ level, outcome }) => level === 2 && outcome !== 'skipped')).to.deep.equal([]);
+    expect(good.estate.estate.revision).to.equal(before);
+  });
 });

@@ -1,7 +1,7 @@
 // Manifest, session, inventory, power, network, fence, errors.
 import { DrError, type Epoch, isDrError, type Machine, type Manifest, type Place, type Session } from '../../../../core/contract/index.ts';
 import type { MemorySubject } from './memory-subject.ts';
-import { broken, deaf, restream, sessions, type Variant } from './variant.ts';
+import { broken, deaf, endOn, restream, sessions, type Variant } from './variant.ts';
 
 const manifest = (name: string, caughtBy: string, change: (good: Manifest) => Manifest): Variant => ({
   name,
@@ -179,6 +179,13 @@ export const manageVariants: readonly Variant[] = [
         (good) =>
         async (...args) => [...(await good(...args)), withoutHint],
     },
+  })),
+
+  broken('an aborted watch ends as if nothing more could change', ['INV-011'], () => ({
+    inventory: { watch: (good) => (cursor, call) => endOn(good(cursor, call), () => call.signal.aborted) },
+  })),
+  broken('a watch begins anew whatever its cursor', ['INV-011'], () => ({
+    inventory: { watch: (good) => (_, call) => good(undefined, call) },
   })),
 
   broken('power on is asked for and not done', ['PWR-001'], () => ({

@@ -9,7 +9,10 @@ describe('broken variants of a good plugin', () => {
     it(`${variant.profile}: ${variant.name}: caught by ${variant.caughtBy.join(' ')}`, async () => {
       await using good = await memorySubject(variant.profile);
 
-      const { results } = await runConformance(variant.breaks(good), { only: variant.caughtBy });
+      const bad = variant.breaks(good);
+
+      // Some are caught by hanging: a case of a good plugin here takes a tenth of this.
+      const { results } = await runConformance({ ...bad, scale: { ...bad.scale, caseTimeoutMs: 1500 } }, { only: variant.caughtBy });
 
       const missed = results.filter((result) => result.outcome !== 'failed').map((result) => `${result.id} ${result.outcome}`);
       expect(results.map((result) => result.id)).to.have.members(variant.caughtBy);
