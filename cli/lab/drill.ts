@@ -5,15 +5,14 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectLab } from '../../adapters/lab/client.ts';
 import type { EstatePort, EstateStatus } from '../../adapters/lab/port.ts';
-import { DrError, isDrError } from '../../core/contract/index.ts';
-import type { StatusView } from '../../core/engine/status.ts';
-import type { Engine, JobRecord } from '../../core/engine.ts';
+import { isDrError } from '../../core/contract/index.ts';
+import type { Engine } from '../../core/engine.ts';
 import type { FailoverResult } from '../../core/failover/failover.ts';
 import type { TestResult } from '../../core/failover/test-failover.ts';
 import { listItems } from '../../core/state/items.ts';
-import type { PointRecord } from '../../core/state/points.ts';
 import { composeEngine } from '../container.ts';
 import { bytesText, durationText } from '../output/text.ts';
+import { Director } from './director.ts';
 import { type DrillReport, judge, type Stage, sentOf } from './drill-report.ts';
 import { buildEstate } from './estate.ts';
 import { Notary } from './notary.ts';
@@ -40,8 +39,6 @@ export interface Audience {
 
 const PLAN = 'everything';
 const POINTS_BEFORE = 2;
-const POLL_MS = 100;
-const WAIT_MS = 60_000;
 const CLEAN_MS = 10_000;
 const WRITE_ON_MS = 1_000;
 /** Real servers take a minute to start: time for the survivor to isolate them before they do harm. */
@@ -81,14 +78,13 @@ const peakBytes = (labPid: number): { engine: number; lab: number } => {
 
 class Drill {
   readonly #engine: Engine;
+  readonly #director: Director;
   readonly #lab: EstatePort;
   readonly #notary: Notary;
   readonly #audience: Audience;
   readonly #signal: AbortSignal;
   readonly #ownDisk: OwnDisk | undefined;
   readonly #stages: Stage[] = [];
-  readonly #points = new Map<string, PointRecord & { machine: string }>();
-  readonly #worstLagMs = new Map<string, number>();
   readonly #tests = new Map<string, TestResult['proofs'][keyof TestResult['proofs']]>();
   readonly #planned = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
   readonly #failback = new Map<string, { readonly lossMs: number; readonly rtoMs: number }>();
@@ -99,6 +95,7 @@ class Drill {
 
   constructor(engine: Engine, lab: EstatePort, notary: Notary, audience: Audience, signal: AbortSignal, ownDisk: OwnDisk | undefined) {
     this.#engine = engine;
+    this.#director = new Director(engine, audience.update, signal);
     this.#lab = lab;
     this.#notary = notary;
     this.#audience = audience;
@@ -110,8 +107,8 @@ class Drill {
     return {
       stages: this.#stages,
       sightings: this.#notary.sightings,
-      points: [...this.#points.values()],
-      worstLagMs: this.#worstLagMs,
+      points: [...this.#director.points.values()],
+      worstLagMs: this.#director.worstLagMs,
       tests: this.#tests,
       planned: this.#planned,
       failback: this.#failback,
@@ -126,9 +123,9 @@ class Drill {
   async prepare(spec: ReturnType<typeof buildEstate>, address: string): Promise<void> {
     await this.#stage('estate', async () => {
       await this.#engine.start();
-      await registerLab((operation, input) => this.#call(operation, input), spec, address);
+      await registerLab((operation, input) => this.#director.call(operation, input), spec, address);
       if (this.#ownDisk) this.#audience.say(await this.#ownDisk.load(this.#lab));
-      const { machines } = await this.#call<{ machines: { sizeBytes: number; disks: number }[] }>('machine.list', {});
+      const { machines } = await this.#director.call<{ machines: { sizeBytes: number; disks: number }[] }>('machine.list', {});
       const disks = machines.reduce((sum, machine) => sum + machine.disks, 0);
       const bytes = machines.reduce((sum, machine) => sum + machine.sizeBytes, 0);
       return `${machines.length} machines, ${disks} disks of ${bytesText(bytes)}; Hyper-V under VMM, vCenter, physical servers; guests are writing`;
@@ -146,12 +143,12 @@ class Drill {
   }
 
   async #protect(): Promise<void> {
-    const { machines } = await this.#call<{ machines: { name: string; labels: Record<string, string> }[] }>('machine.list', {});
+    const { machines } = await this.#director.call<{ machines: { name: string; labels: Record<string, string> }[] }>('machine.list', {});
     const groups = [...Map.groupBy(machines, (machine) => machine.labels['app'] ?? machine.name)];
     await this.#stage('protect', async () => {
       await Promise.all(
         groups.map(([group, members]) =>
-          this.#job('protect', {
+          this.#director.job('protect', {
             machines: members.map(({ name }) => name),
             group,
             policy: LAB_POLICY,
@@ -160,12 +157,12 @@ class Drill {
           }),
         ),
       );
-      await this.#gather();
-      const sent = [...this.#points.values()].reduce((sum, point) => sum + sentOf(point), 0);
+      await this.#director.gather();
+      const sent = [...this.#director.points.values()].reduce((sum, point) => sum + sentOf(point), 0);
       return `${groups.map(([group, members]) => (members.length > 1 ? `group ${group} (${members.map(({ name }) => name).join(', ')})` : group)).join(', ')}: first copies of ${bytesText(sent)}`;
     });
     const names = groups.map(([group]) => group).sort((a, b) => Number(b === 'erp' || b === 'shop') - Number(a === 'erp' || a === 'shop'));
-    await this.#call('plan.put', {
+    await this.#director.call('plan.put', {
       name: PLAN,
       steps: [{ boot: names.slice(0, 2) }, ...(names.length > 2 ? [{ boot: names.slice(2) }] : [])],
     });
@@ -176,12 +173,12 @@ class Drill {
   async #replicate(): Promise<string> {
     let between = '';
     await this.#stage('replicate', async () => {
-      await this.#morePoints(POINTS_BEFORE);
+      await this.#director.morePoints(POINTS_BEFORE);
       between = new Date().toISOString();
-      this.#audience.say(await (this.#ownDisk?.change(this.#lab, 'first') ?? Promise.resolve('')));
-      await this.#morePoints(POINTS_BEFORE);
-      const worst = Math.max(0, ...this.#worstLagMs.values());
-      return `${this.#points.size} recovery points; worst lag ${durationText(worst)}`;
+      if (this.#ownDisk) this.#audience.say(await this.#ownDisk.change(this.#lab, 'first'));
+      await this.#director.morePoints(POINTS_BEFORE);
+      const worst = Math.max(0, ...this.#director.worstLagMs.values());
+      return `${this.#director.points.size} recovery points; worst lag ${durationText(worst)}`;
     });
     return between;
   }
@@ -189,8 +186,8 @@ class Drill {
   async #test(which: 'newest' | 'older', point: string): Promise<void> {
     const stage = `test failover, ${which} point`;
     await this.#stage(stage, async () => {
-      const job = await this.#job('failover.test', { target: PLAN, point });
-      const names = await this.#names();
+      const job = await this.#director.job('failover.test', { target: PLAN, point });
+      const names = await this.#director.names();
       const proofs = (job.result as TestResult).proofs;
       for (const [id, proof] of Object.entries(proofs)) if (which === 'newest') this.#tests.set(names.get(id) ?? id, proof);
       await this.#ownDisk?.compare(this.#lab, stage, which === 'newest');
@@ -198,10 +195,10 @@ class Drill {
       return `${this.#identical(stage)}; all booted in ${durationText(slowest)}, in isolated networks`;
     });
     await this.#stage(`clean-up of the ${which} point`, async () => {
-      await this.#job('failover.cleanup', { target: PLAN });
+      await this.#director.job('failover.cleanup', { target: PLAN });
       return 'test machines and their networks are gone, replication never stopped';
     });
-    await this.#gather();
+    await this.#director.gather();
   }
 
   async #moveAndReturn(): Promise<void> {
@@ -211,21 +208,21 @@ class Drill {
       return `${this.#identical('planned failover')}, ${loss === 0 ? 'nothing lost' : `${durationText(loss)} lost`}`;
     });
     await this.#stage('commit, re-protect', async () => {
-      await this.#job('failover.commit', { target: PLAN });
-      await this.#until('every machine is protected towards site-a', async () =>
-        (await this.#items()).every(
+      await this.#director.job('failover.commit', { target: PLAN });
+      await this.#director.until('every machine is protected towards site-a', async () =>
+        (await this.#director.items()).every(
           (item) => item.protection === 'Protected' && item.direction === 'site-b -> site-a' && item.sync === 'Delta',
         ),
       );
-      await this.#gather();
-      const reverse = [...this.#points.values()].filter((point) => point.site === 'site-a');
+      await this.#director.gather();
+      const reverse = [...this.#director.points.values()].filter((point) => point.site === 'site-a');
       return `replicating from site-b to site-a; ${bytesText(reverse.reduce((sum, point) => sum + sentOf(point), 0))} of differences sent`;
     });
-    this.#audience.say(await (this.#ownDisk?.change(this.#lab, 'second') ?? Promise.resolve('')));
+    if (this.#ownDisk) this.#audience.say(await this.#ownDisk.change(this.#lab, 'second'));
     await this.#stage('failback', async () => {
       const loss = await this.#failover('failback', {}, this.#failback);
-      await this.#until('every machine is back and protected', async () =>
-        (await this.#items()).every(
+      await this.#director.until('every machine is back and protected', async () =>
+        (await this.#director.items()).every(
           (item) => item.protection === 'Protected' && item.direction === 'site-a -> site-b' && item.sync === 'Delta',
         ),
       );
@@ -237,9 +234,9 @@ class Drill {
   async #burn(): Promise<void> {
     await this.#stage('replicate again', async () => {
       // Asked for, not waited for: a planner that was just in a failover's way may rest for a minute.
-      for (let count = 0; count < POINTS_BEFORE; count++) await this.#job('sync.now', { target: PLAN });
-      await this.#gather();
-      return `${this.#points.size} recovery points in all`;
+      for (let count = 0; count < POINTS_BEFORE; count++) await this.#director.job('sync.now', { target: PLAN });
+      await this.#director.gather();
+      return `${this.#director.points.size} recovery points in all`;
     });
     await this.#stage('site-a burns', async () => {
       // Guests write on after their last point: what they write now is what is lost.
@@ -261,27 +258,29 @@ class Drill {
       await this.#lab.call('lab.restoreSite', { site: 'site-a' });
       // Somebody there finds the machines off and starts them, knowing nothing of the failover.
       for (const machine of old) await this.#lab.call('lab.power', { machine, to: 'on' });
-      await this.#until('every old source is isolated', async () => {
-        await this.#call('sweep', {});
-        const events = await this.#call<{ kind: string; subject: string }[]>('event.list', { limit: 10_000 });
+      await this.#director.until('every old source is isolated', async () => {
+        await this.#director.call('sweep', {});
+        const events = await this.#director.call<{ kind: string; subject: string }[]>('event.list', { limit: 10_000 });
         this.#fenced = [...new Set(events.filter((event) => event.kind === 'fence.isolated').map((event) => event.subject))];
         return this.#fenced.length >= old.length;
       });
       return `somebody starts its machines; all ${this.#fenced.length} are isolated and off before they are up`;
     });
     await this.#stage('commit', async () => {
-      await this.#job('failover.commit', { target: PLAN, reprotect: false });
+      await this.#director.job('failover.commit', { target: PLAN, reprotect: false });
       // A cycle that the fire interrupted may end, and leave its snapshots, a little later.
-      await this.#until('nothing is left behind', () => this.#isClean(), CLEAN_MS).catch((error: unknown) => {
-        if (!isDrError(error, 'TIMED_OUT')) throw error;
-      });
+      await this.#director
+        .until('nothing is left behind', () => this.#isClean(), CLEAN_MS)
+        .catch((error: unknown) => {
+          if (!isDrError(error, 'TIMED_OUT')) throw error;
+        });
       return this.#unexpected.length === 0 ? 'nothing is left behind' : `left behind: ${this.#unexpected.join(', ')}`;
     });
   }
 
   /** After a clean-up no installation has anything at an endpoint but the replicas that it still keeps. */
   async #isClean(): Promise<boolean> {
-    await this.#call('sweep', {});
+    await this.#director.call('sweep', {});
     this.#final = await this.#lab.call('lab.status', {});
     const items = await listItems(this.#engine.core.store.db);
     const kept = new Set<string | undefined>(items.flatMap((item) => [item.source.machine, item.replica?.machine, item.fork?.machine]));
@@ -293,11 +292,11 @@ class Drill {
 
   /** The longest loss that the engine states, in milliseconds. */
   async #failover(operation: string, more: object, into: Map<string, { lossMs: number; rtoMs: number }>): Promise<number> {
-    const job = await this.#job(operation, { target: PLAN, ...more });
-    const names = await this.#names();
+    const job = await this.#director.job(operation, { target: PLAN, ...more });
+    const names = await this.#director.names();
     for (const [id, { lossMs, rtoMs }] of Object.entries((job.result as FailoverResult).members))
       into.set(names.get(id) ?? id, { lossMs, rtoMs });
-    await this.#gather();
+    await this.#director.gather();
     return Math.max(0, ...[...into.values()].map((member) => member.lossMs));
   }
 
@@ -315,81 +314,5 @@ class Drill {
     const stage = { name, seen, tookMs: Date.now() - started };
     this.#stages.push(stage);
     this.#audience.done(stage);
-  }
-
-  async #call<T>(operation: string, input: unknown): Promise<T> {
-    return (await this.#engine.call(operation, input, { actor: 'drill', signal: this.#signal })) as T;
-  }
-
-  async #job(operation: string, input: object): Promise<JobRecord> {
-    const { job: id } = await this.#call<{ job: string }>(operation, input);
-    const ended = this.#engine.settled(id);
-    let over = false;
-    void ended.finally(() => {
-      over = true;
-    });
-    while (!over) {
-      await Promise.race([ended, sleep(POLL_MS, undefined, { signal: this.#signal })]);
-      const { progress } = await this.#call<JobRecord>('job.show', { id });
-      if (progress) this.#audience.update(progress.text);
-    }
-    const job = await ended;
-    if (job.state === 'Succeeded') return job;
-    const { steps } = await this.#call<{ steps: { name: string; error?: { code: string; message: string } }[] }>('job.show', { id });
-    const why = steps.flatMap((step) => (step.error ? [`${step.name}: ${step.error.code} ${step.error.message}`] : []));
-    throw new DrError(
-      'CHECK_FAILED',
-      `${operation} of ${job.target} ended as ${job.state}: ${job.error?.message ?? (why.join('; ') || 'a member failed')}`,
-      {
-        ...(job.error ? { hint: job.error.hint } : {}),
-        context: { job: id },
-      },
-    );
-  }
-
-  async #items(): Promise<StatusView['items']> {
-    return (await this.#call<StatusView>('status', {})).items;
-  }
-
-  async #names(): Promise<ReadonlyMap<string, string>> {
-    return new Map((await this.#items()).map((item) => [item.id, item.name]));
-  }
-
-  /** Every machine gets so many new points; meanwhile lag is measured. */
-  async #morePoints(count: number): Promise<void> {
-    await this.#gather();
-    const before = this.#countByMachine();
-    await this.#until(`${count} new points of every machine`, async () => {
-      for (const item of await this.#items())
-        this.#worstLagMs.set(item.name, Math.max(this.#worstLagMs.get(item.name) ?? 0, item.lag.ms ?? 0));
-      await this.#gather();
-      const now = this.#countByMachine();
-      this.#audience.update(`${this.#points.size} recovery points`);
-      return (await this.#items()).every((item) => (now.get(item.name) ?? 0) >= (before.get(item.name) ?? 0) + count);
-    });
-  }
-
-  #countByMachine(): Map<string, number> {
-    const counts = new Map<string, number>();
-    for (const { machine } of this.#points.values()) counts.set(machine, (counts.get(machine) ?? 0) + 1);
-    return counts;
-  }
-
-  /** Points are pruned and their journals end with a commit: what is measured of them is kept here. */
-  async #gather(): Promise<void> {
-    for (const item of await this.#items())
-      for (const point of await this.#call<(PointRecord & { machine: string })[]>('point.list', { target: item.id }).catch(() => []))
-        this.#points.set(point.id, point);
-  }
-
-  async #until(what: string, holds: () => Promise<boolean>, withinMs = WAIT_MS): Promise<void> {
-    const deadline = Date.now() + withinMs;
-    while (!(await holds())) {
-      if (Date.now() > deadline)
-        throw new DrError('TIMED_OUT', `after ${durationText(withinMs)} it does not hold yet: ${what}`, {
-          hint: 'run the drill again with --keep and look at its home',
-        });
-      await sleep(POLL_MS, undefined, { signal: this.#signal });
-    }
   }
 }

@@ -43,7 +43,7 @@ const audienceOf = (cli: Cli, print: Printer): Audience => {
     },
     update: draw,
     done: ({ name, seen, tookMs }) => line(`${name.padEnd(NAME_WIDTH)}  ${durationText(tookMs).padStart(7)}  ${seen}`),
-    say: (text) => text && line(`${''.padEnd(NAME_WIDTH + 11)}${text}`),
+    say: (text) => line(`${''.padEnd(NAME_WIDTH + 11)}${text}`),
   };
 };
 
