@@ -1,6 +1,7 @@
 // Machines of all endpoints, as their hypervisors show them.
 import { DrError, isDrError, type Machine } from '../contract/index.ts';
 import { callFor, openEndpoint } from '../replication/core.ts';
+import { listItems } from '../state/items.ts';
 import { isNear, listEndpoints } from '../state/records.ts';
 import type { Workbench } from './operation.ts';
 
@@ -55,18 +56,24 @@ export const listAllMachines = async (
   return { machines, unreachable };
 };
 
-/** By name, id, or `endpoint/name`; or all with a label. A name that several machines have is refused with their ids. */
+/**
+ * By name, id, or `endpoint/name`; or all with a label. A name that several machines have is refused with their ids;
+ * a replica of ours has its source's name, and is meant only when it is named by its id or endpoint.
+ */
 export const findMachines = async (bench: Workbench, query: Query, signal: AbortSignal): Promise<FoundMachine[]> => {
   const { machines, unreachable } = await listAllMachines(bench, query, signal);
   if (!query.names?.length) return query.label ? machines : [];
+  const replicas = new Set((await listItems(bench.core.store.db)).map(({ replica }) => `${replica?.endpoint}/${replica?.machine}`));
   return query.names.map((wanted) => {
-    const matching = machines.filter(
+    const named = machines.filter(
       ({ machine, endpoint }) =>
         machine.id === wanted ||
         machine.name === wanted ||
         `${endpoint}/${machine.name}` === wanted ||
         `${endpoint}/${machine.id}` === wanted,
     );
+    const sources = named.filter(({ machine, endpoint }) => !replicas.has(`${endpoint}/${machine.id}`));
+    const matching = sources.length > 0 ? sources : named;
     const [only, second] = matching;
     if (only && second) {
       throw new DrError('USAGE', `${matching.length} machines are called ${JSON.stringify(wanted)}`, {
