@@ -26,6 +26,9 @@ describe('the command line over a lab', () => {
     const [item] = (await statusOf(session)).items;
     expect(item).to.include({ name: 'erp-db', protection: 'Protected', points: 1, recoverable: true });
 
+    // The replica has the same name: the name means the source.
+    expect((await session.run('machine', 'show', 'erp-db')).code).to.equal(0);
+
     const test = await session.json<{ data: JobRecord }>('failover', 'test', 'erp-db');
     expect(test.data).to.include({ verb: 'test', state: 'Succeeded' });
     expect((await session.run('failover', 'cleanup', 'erp-db')).code).to.equal(0);
