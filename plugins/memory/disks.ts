@@ -19,6 +19,7 @@ export const openReader = async ({ port, at }: Link, of: DiskRef, call: Call): P
           yield { offset: offset + row * blockBytes, sha256: data.subarray(row * SHA256_BYTES, (row + 1) * SHA256_BYTES) };
         }
       }
+      digest.signal.throwIfAborted();
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
