@@ -1,10 +1,17 @@
-// npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT]: last line "N points, N broken".
+// npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT] [--workers N]: last line "N points, N broken".
 import { parseArgs } from 'node:util';
 import { countCalls, MODES, SCRIPTS, sweepPoint } from './fault.ts';
+import { sweepKills } from './kill.ts';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { points: { type: 'string' }, seed: { type: 'string', default: '1' }, only: { type: 'string' }, call: { type: 'string' } },
+  options: {
+    points: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string' },
+    call: { type: 'string' },
+    workers: { type: 'string', default: '2' },
+  },
 });
 
 const report = (points: number, broken: number): void => {
@@ -40,9 +47,21 @@ const sweepFaults = async (): Promise<void> => {
   report(points, broken);
 };
 
+const sweepKilling = async (): Promise<void> => {
+  const found = await sweepKills({
+    points: Number(values.points ?? 100),
+    seed: Number(values.seed),
+    workers: Number(values.workers),
+    say: (line) => process.stdout.write(`${line}\n`),
+  });
+  process.stdout.write(`slowest answer after a kill: ${found.slowestAnswerMs} ms\n`);
+  report(found.points, found.broken);
+};
+
 const [kind] = positionals;
 if (kind === 'fault') await sweepFaults();
+else if (kind === 'kill') await sweepKilling();
 else {
-  process.stderr.write('usage: npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT]\n');
+  process.stderr.write('usage: npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT] [--workers N]\n');
   process.exitCode = 2;
 }
