@@ -126,6 +126,7 @@ export class Engine implements AsyncDisposable {
       housekeeping: async (signal) => {
         await inspectStaleSources(this.core, signal);
         await reconcileCycles(this.core, signal);
+        this.core.host.sweepIdle();
       },
     });
     this.#planner.start();
@@ -180,6 +181,13 @@ export class Engine implements AsyncDisposable {
   }
 
   async #refuseReadOnly(name: string): Promise<void> {
+    // Everything that an adopted home made carries its old owner: an engine that was opened before acts in another name.
+    if ((await getMeta(this.core.store.db, 'ownerId')) !== this.core.ownerId) {
+      throw new DrError('OPERATION_NOT_ALLOWED', `${name} is refused: this home was adopted from a site after the engine had started`, {
+        context: { operation: name },
+        hint: 'stop warmsite serve and start it again',
+      });
+    }
     const because = await this.#bench.readOnlyBecause();
     if (!because) return;
     throw new DrError('OPERATION_NOT_ALLOWED', `${name} is refused: ${because}`, {

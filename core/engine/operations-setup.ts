@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { DrError, type Finding, isDrError, type Place } from '../contract/index.ts';
 import { DEFAULT_POLICY, type Mapping, type ReplicationPolicy } from '../domain/policy.ts';
-import { callFor, nowIso, openEndpoint } from '../replication/core.ts';
+import { callFor, nowIso, openEndpoint, siteDirectory } from '../replication/core.ts';
+import { reconcilePoints } from '../replication/reconcile.ts';
 import { recordAudit } from '../state/events.ts';
 import { listItems } from '../state/items.ts';
 import {
@@ -26,6 +27,7 @@ import {
   putSite,
 } from '../state/records.ts';
 import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { adoptSiteConfig, readSiteConfig } from './site-config.ts';
 import { resolveTarget } from './targets.ts';
 
 const nothing = z.strictObject({});
@@ -178,6 +180,29 @@ export const setupOperations = [
     },
   }),
   defineOperation({
+    name: 'site.adopt',
+    kind: 'change',
+    severe: true,
+    summary: 'Rebuilds an empty home from the directory of a recovery site (S1)',
+    input: z.strictObject({ id }),
+    run: async (bench, input, caller) => {
+      const { core } = bench;
+      const directory = siteDirectory(core.home, input.id);
+      const config = await readSiteConfig(core.files, directory);
+      if (config.site !== input.id) {
+        throw new DrError('CONFIG_INVALID', `${directory} belongs to site ${config.site}`, {
+          context: { site: config.site, path: directory },
+          hint: `name the folder sites/${config.site} and adopt that site`,
+        });
+      }
+      await adoptSiteConfig(core.store, config);
+      await reconcilePoints(core, { accept: true });
+      await audit(bench, caller, 'site.adopt', input.id);
+      const items = await listItems(core.store.db);
+      return { site: input.id, machines: items.map((item) => item.name) };
+    },
+  }),
+  defineOperation({
     name: 'endpoint.list',
     kind: 'read',
     summary: 'Endpoints',
@@ -207,7 +232,7 @@ export const setupOperations = [
         });
       }
       const session = await core.host.open({ id: input.id, plugin: input.plugin, config: input.config }).catch(async (error: unknown) => {
-        await core.host.forget(input.id);
+        core.host.forget(input.id);
         throw error;
       });
       const findings = await session.check(callFor(core, `check/${input.id}`, caller.signal));
@@ -240,7 +265,7 @@ export const setupOperations = [
           hint: 'unprotect the machines of the endpoint first',
         });
       await bench.core.store.transaction((tx) => deleteEndpoint(tx, input.id));
-      await bench.core.host.forget(input.id);
+      bench.core.host.forget(input.id);
       await audit(bench, caller, 'endpoint.remove', input.id);
       return { id: input.id };
     },

@@ -35,7 +35,9 @@ export interface Chosen {
 export const choosePoint = (core: Core, flow: Flow, id: ItemId, selector: string, label: string): Promise<Chosen> =>
   flow.step(`choose point ${label} ${id}`, async () => {
     const item = await itemNow(core, id);
-    const { point, takenAt, digest } = await selectPoint(core, item, selector);
+    // A roll-back that was cut short leaves the disks between points: only the same one leads on.
+    const journal = await core.journals.journal(item.state.direction.to, id);
+    const { point, takenAt, digest } = await selectPoint(core, item, journal.rollingBackTo ?? selector);
     return { point, takenAt, digest };
   });
 

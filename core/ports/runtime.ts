@@ -41,7 +41,7 @@ const encode32 = (value: number, width: number): string => {
 };
 
 export const idFrom = (prefix: string, nowMs: number, random: Uint8Array): string =>
-  `${prefix}-${encode32(nowMs, 10)}${Array.from(random.subarray(0, 10), (byte) => ALPHABET[byte % 32]).join('')}`;
+  `${prefix}-${encode32(Math.floor(nowMs), 10)}${Array.from(random.subarray(0, 10), (byte) => ALPHABET[byte % 32]).join('')}`;
 
 export const newSystemId = (prefix: string): string => idFrom(prefix, Date.now(), randomBytes(10));
 

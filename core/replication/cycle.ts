@@ -123,6 +123,10 @@ class CycleRun {
   readonly #points = new Map<ItemId, Point>();
   readonly #failures = new Map<ItemId, DrError>();
   readonly #sessions = new Map<string, EndpointSession>();
+  /** The engine's stop, or the end of the snapshot's maximum age (T6): the cycle is given up before production suffers. */
+  readonly #work: AbortSignal;
+  readonly #age = new AbortController();
+  #began = 0;
   #firstCallAt = Number.POSITIVE_INFINITY;
   #lastReturnAt = 0;
   #calls = 0;
@@ -132,6 +136,7 @@ class CycleRun {
     this.#request = request;
     this.#policy = policy;
     this.#cycle = cycle;
+    this.#work = AbortSignal.any([request.signal, this.#age.signal]);
   }
 
   get #grouped(): boolean {
@@ -142,11 +147,12 @@ class CycleRun {
     for (const member of members) {
       this.#sessions.set(member.item.source.endpoint, member.session);
       // A retry after a kill: what was sealed stays sealed (J3).
-      const sealed = await member.journal.findCycle(this.#cycle.id);
+      const sealed = member.journal.findCycle(this.#cycle.id);
       if (sealed) this.#points.set(member.item.id, sealed);
     }
     const open = members.filter((member) => !this.#points.has(member.item.id));
     const streaming = open.filter((member) => member.session.source?.kind === 'streaming');
+    this.#began = this.#core.runtime.clock.now();
     const snapshots = await this.#takeSnapshots(open.filter((member) => member.session.source?.kind === 'snapshot'));
     await this.#setPhase('reading');
     await Promise.all([
@@ -159,6 +165,29 @@ class CycleRun {
     await this.#storePoints(members);
     await this.#release(members);
     return { cycleId: this.#cycle.id, points: this.#points, failures: this.#failures };
+  }
+
+  #ageing(): CycleRequest {
+    return {
+      ...this.#request,
+      signal: this.#work,
+      onProgress: (item, readBytes) => {
+        this.#checkAge();
+        this.#request.onProgress?.(item, readBytes);
+      },
+    };
+  }
+
+  /** Asked with every block that was moved: a call that hangs is ended by its own deadline. */
+  #checkAge(): void {
+    const { maxSnapshotSeconds } = this.#policy;
+    if (this.#core.runtime.clock.now() - this.#began <= maxSnapshotSeconds * 1_000) return;
+    this.#age.abort(
+      new DrError('TIMED_OUT', `the snapshots of cycle ${this.#cycle.id} are older than ${maxSnapshotSeconds} s`, {
+        context: { cycle: this.#cycle.id },
+        hint: 'the next cycle starts from the same baseline; raise maxSnapshotSeconds in the policy for very large first copies',
+      }),
+    );
   }
 
   /** A member's failure is its own: the others go on and get their points. */
@@ -253,8 +282,8 @@ class CycleRun {
     const spec = snapshot.specs.get(member.item.source.machine);
     if (source?.kind !== 'snapshot' || !spec)
       throw new DrError('CONTRACT_VIOLATED', `the snapshot of ${member.item.name} has no definition of it`);
-    const disks = frozenBySnapshot({ core: this.#core, signal: this.#request.signal }, source, snapshot, member.item);
-    const work = await MemberWork.open(this.#core, this.#request, this.#cycle, member);
+    const disks = frozenBySnapshot({ core: this.#core, signal: this.#work }, source, snapshot, member.item);
+    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member);
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       for (const disk of disks) await work.capture(disk, work.modeOf(disk.key));
@@ -275,8 +304,8 @@ class CycleRun {
   async #captureStream(member: Member): Promise<void> {
     const source = facetOf(member.session, 'source') as StreamingSource;
     const operationId = `${this.#cycle.id}/${member.item.id}`;
-    const context = { core: this.#core, signal: this.#request.signal };
-    const work = await MemberWork.open(this.#core, this.#request, this.#cycle, member);
+    const context = { core: this.#core, signal: this.#work };
+    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member);
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       const want = {
@@ -286,7 +315,7 @@ class CycleRun {
         afterFinal: this.#request.stayFrozen ? ('stayFrozen' as const) : ('thaw' as const),
       };
       this.#noteCall();
-      const passes = source.capture(member.item.source.machine, want, callFor(this.#core, operationId, this.#request.signal));
+      const passes = source.capture(member.item.source.machine, want, callFor(this.#core, operationId, this.#work));
       let final: { spec: MachineSpec; takenAt: number; baselines: Record<DiskKey, Baseline> } | undefined;
       let askedAt = this.#core.runtime.clock.now();
       let first = true;
@@ -315,6 +344,8 @@ class CycleRun {
   // ---- seal, store, release ----------------------------------------------------------------------------------------------
 
   async #seal(work: MemberWork, taken: Taken): Promise<void> {
+    this.#checkAge();
+    this.#work.throwIfAborted();
     const { item, pointId } = work.member;
     const point = await work.writer.seal({
       takenAt: taken.takenAt,

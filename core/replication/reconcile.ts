@@ -35,7 +35,7 @@ const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal):
     const item = await findItem(core.store.db, id);
     if (!item) continue;
     const journal = await core.journals.journal(item.state.direction.to, item.id);
-    const sealed = await journal.findCycle(cycle.id);
+    const sealed = journal.findCycle(cycle.id);
     if (sealed) points.set(id, sealed);
     const session = await openEndpoint(core, item.source.endpoint).catch((error: unknown) => {
       if (isDrError(error)) return undefined;

@@ -57,7 +57,7 @@ export const openReplicaDisks = (core: Core, item: Item, request: OpenRequest): 
       const handles = await Promise.allSettled(open.values());
       open.clear();
       await Promise.allSettled(
-        handles.map((entry) => (entry.status === 'fulfilled' ? entry.value.handle[Symbol.asyncDispose]() : undefined)),
+        handles.flatMap((entry) => (entry.status === 'fulfilled' ? [entry.value.handle[Symbol.asyncDispose]()] : [])),
       );
     },
   };

@@ -31,7 +31,7 @@ export class World implements AsyncDisposable {
   readonly lab: InProcessEstate;
   readonly spec: EstateSpec;
   readonly runtime: TestRuntime;
-  readonly store: Store;
+  store: Store;
   readonly seed: number;
   files = new MemoryFiles();
   faults = new Faults();
@@ -112,6 +112,63 @@ export class World implements AsyncDisposable {
     this.files = this.files.crash(this.seed + this.#crashes, this.faults);
     await this.boot();
     return this.engine.start();
+  }
+
+  /** The state store is gone with its disk; journals and the lab remain. */
+  async loseStore(): Promise<void> {
+    await this.engine[Symbol.asyncDispose]();
+    await this.store.close();
+    this.store = await openStore(':memory:');
+    this.#crashes += 1;
+    await this.boot();
+  }
+
+  /** All rows of all tables. */
+  async backUpStore(): Promise<ReadonlyMap<string, readonly Record<string, unknown>[]>> {
+    const tables = await this.store.db.introspection.getTables();
+    const rows = new Map<string, readonly Record<string, unknown>[]>();
+    for (const { name } of tables)
+      if (!name.startsWith('kysely'))
+        rows.set(
+          name,
+          await this.store.db
+            .selectFrom(name as never)
+            .selectAll()
+            .execute(),
+        );
+    return rows;
+  }
+
+  async restoreStore(backup: ReadonlyMap<string, readonly Record<string, unknown>[]>): Promise<void> {
+    await this.loseStore();
+    const order = [
+      'meta',
+      'site',
+      'endpoint',
+      'mapping',
+      'policy',
+      'protectionGroup',
+      'item',
+      'point',
+      'cycle',
+      'job',
+      'step',
+      'signal',
+      'plan',
+      'event',
+      'audit',
+    ];
+    await this.store.transaction(async (tx) => {
+      await tx.deleteFrom('meta').execute();
+      for (const table of order)
+        for (const row of backup.get(table) ?? [])
+          await tx
+            .insertInto(table as never)
+            .values(row as never)
+            .execute();
+    });
+    await this.engine[Symbol.asyncDispose]();
+    await this.boot();
   }
 
   /** Runs the work until it ends or the chosen call is reached; whatever the dying engine then throws is nobody's. */
