@@ -71,7 +71,7 @@ export interface DrillReport {
 const MUST_EQUAL_SOURCE = ['planned failover', 'failback'];
 const COMPARED = ['test failover, newest point', 'test failover, older point', 'planned failover', 'failback', 'unplanned failover'];
 
-const isRight = (sighting: Sighting): boolean =>
+export const isRight = (sighting: Sighting): boolean =>
   sighting.asRecorded && sighting.consistent && (sighting.asSource || !MUST_EQUAL_SOURCE.includes(sighting.stage));
 
 const lossOf = ({ writtenAt, sourceWrittenAt }: Sighting): number =>

@@ -13,7 +13,7 @@ import { listItems } from '../../core/state/items.ts';
 import { composeEngine } from '../container.ts';
 import { bytesText, durationText } from '../output/text.ts';
 import { Director } from './director.ts';
-import { type DrillReport, judge, type Stage, sentOf } from './drill-report.ts';
+import { type DrillReport, isRight, judge, type Stage, sentOf } from './drill-report.ts';
 import { buildEstate } from './estate.ts';
 import { Notary } from './notary.ts';
 import { OwnDisk } from './own-disk.ts';
@@ -310,7 +310,11 @@ class Drill {
     this.#notary.stage = name;
     this.#audience.begin(name);
     const started = Date.now();
-    const seen = await work();
+    const seen = await work().catch((error: unknown) => {
+      for (const { machine, point } of this.#notary.sightings.filter((sighting) => sighting.stage === name && !isRight(sighting)))
+        this.#audience.say(`DIFFERS  ${machine}, point ${point}`);
+      throw error;
+    });
     const stage = { name, seen, tookMs: Date.now() - started };
     this.#stages.push(stage);
     this.#audience.done(stage);
