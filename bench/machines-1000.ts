@@ -1,0 +1,44 @@
+import { manyEstate } from '../adapters/lab/demo-estate.ts';
+import { World } from '../test/support/world.ts';
+import { BenchHome, BIN, runJob } from './home.ts';
+import { type Benchmark, type Figure, figure, median, runNode, timedMs } from './measure.ts';
+
+const DISK_BYTES = 262_144;
+const HOUR_MS = 3_600_000;
+
+const overSocket = async (machines: number, rounds: number): Promise<Figure[]> => {
+  const spec = manyEstate({ machines, diskBytes: DISK_BYTES });
+  await using bench = new BenchHome();
+  await bench.start(spec);
+  let protectMs: number;
+  {
+    await using composed = await bench.engine(spec);
+    protectMs = await timedMs(() => runJob(composed, 'protect', { machines: [], label: 'tier=1', group: 'tier-1', to: 'site-b' }));
+  }
+  const listMs = await median(rounds, () => timedMs(() => runNode([BIN, 'machine', 'list'], bench.env)));
+  return [figure('machines-1000 machine list', listMs, 'ms'), figure('machines-1000 protect -l tier=1', protectMs, 'ms')];
+};
+
+/** In process and with files in memory: the resident size counts estate, journals and engine together. */
+const plannerHour = async (machines: number, simulatedMs: number): Promise<Figure[]> => {
+  await using world = await World.create({ spec: manyEstate({ machines, diskBytes: DISK_BYTES }) });
+  await world.do('protect', { machines: [], label: 'tier=1', group: 'tier-1', to: 'site-b' });
+  const before = process.cpuUsage();
+  const planner = world.engine.startPlanner();
+  const wallMs = await timedMs(() => world.lab.clock.sleep(simulatedMs));
+  const { user, system } = process.cpuUsage(before);
+  if (planner.cycles === 0) throw new Error('the planner has started no cycle');
+  return [
+    figure('machines-1000 planner hour, CPU', (user + system) / 1e6, 's', wallMs / 1_000),
+    figure('machines-1000 planner hour, resident', process.memoryUsage.rss() / 2 ** 20, 'MiB'),
+  ];
+};
+
+export const machines1000: Benchmark = {
+  name: 'machines-1000',
+  about: '1,000 machines: inventory, protecting a third of them, and an hour of the planner in simulated time (CPU against wall seconds)',
+  run: async ({ quick }) => {
+    const machines = quick ? 12 : 1_000;
+    return [...(await overSocket(machines, quick ? 1 : 5)), ...(await plannerHour(machines, quick ? HOUR_MS / 20 : HOUR_MS))];
+  },
+};
