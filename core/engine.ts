@@ -45,6 +45,7 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   [...setupOperations, ...recoverOperations, ...watchOperations].map((operation) => [operation.name, operation as unknown as Operation]),
 );
 
+const SWEEP_EVERY_MS = 600_000;
 const RESUME_WITHIN_MS = 12 * 3_600_000;
 
 export interface StartReport {
@@ -60,6 +61,7 @@ export class Engine implements AsyncDisposable {
   readonly #closing = new AbortController();
   readonly #readOnly: boolean;
   #planner: Planner | undefined;
+  #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(core: Core, jobs: Jobs, registry: Registry, readOnly: boolean) {
     this.core = core;
@@ -88,7 +90,7 @@ export class Engine implements AsyncDisposable {
       host: createHost({ registry, runtime, resolveSecret: options.resolveSecret, ownerId, scratchDir: options.scratchDir }),
       locks: new Locks(),
       journals: createSiteJournals(options.files, options.home),
-      activeCycles: new Set(),
+      activeCycles: new Map(),
     };
     const jobs = createStepJournal(store, runtime);
     defineVerbs(core, jobs);
@@ -127,6 +129,10 @@ export class Engine implements AsyncDisposable {
         await inspectStaleSources(this.core, signal);
         await reconcileCycles(this.core, signal);
         this.core.host.sweepIdle();
+        const nowMs = this.core.runtime.clock.now();
+        if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
+        this.#sweptAtMs = nowMs;
+        await sweepOrphans(this.core, signal);
       },
     });
     this.#planner.start();

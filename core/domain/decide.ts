@@ -130,12 +130,9 @@ export const setTest = (item: Item, test: TestState, testFork?: ItemFork): Item 
   );
 };
 
-/** The first point of an item, or of a resync, has been sealed. */
+/** A point was sealed. Only where replication goes on does it say how replication is: a cycle may end after a failover has begun. */
 export const pointSealed = (item: Item): Item => {
   const { protection, sync } = item.state;
-  const next: Sync = sync.is === 'Paused' ? sync : { is: 'Delta' };
-  return withState(item, {
-    protection: protection === 'InitialReplication' ? 'Protected' : protection,
-    sync: protection === 'FailingOver' ? sync : next,
-  });
+  if (!['InitialReplication', 'Protected', 'Reprotecting'].includes(protection) || sync.is === 'Paused') return item;
+  return withState(item, { protection: protection === 'InitialReplication' ? 'Protected' : protection, sync: { is: 'Delta' } });
 };

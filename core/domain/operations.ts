@@ -60,8 +60,8 @@ export const TRANSITIONS: readonly Row[] = [
   { operation: 'pause', from: ['Protected'], needs: ['replicating'] },
   { operation: 'resume', from: ['Protected'], needs: ['paused'] },
   { operation: 'sync', from: ['Protected', 'InitialReplication'], needs: ['replicating'] },
-  { operation: 'resync', from: ['Protected'], needs: ['point'] },
-  { operation: 'verify', from: ['Protected'], needs: ['point', 'replicating'] },
+  { operation: 'resync', from: ['Protected'], needs: ['point', 'no-test'] },
+  { operation: 'verify', from: ['Protected'], needs: ['point', 'replicating', 'no-test'] },
   { operation: 'test', from: ['Protected'], needs: ['point', 'forks', 'no-test'] },
   { operation: 'cleanup', from: [...STEADY, ...FAILED], needs: ['a-test'] },
   {

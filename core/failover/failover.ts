@@ -1,9 +1,9 @@
 // Planned and unplanned failover of machines, groups and plans: boot groups in order, members side by side.
-import { DrError, fromErrorRecord, type ItemId, isDrError, toErrorRecord } from '../contract/index.ts';
+import { DrError, type ErrorRecord, fromErrorRecord, type ItemId, isDrError, toErrorRecord } from '../contract/index.ts';
 import { beginFailover, dropFork, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
 import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
-import { type Core, nowIso, replicaOf } from '../replication/core.ts';
+import { type Core, drainCycles, nowIso, replicaOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { getGroup } from '../state/records.ts';
 import {
@@ -42,6 +42,7 @@ export interface FailoverMember {
 
 export interface FailoverResult {
   readonly members: Readonly<Record<ItemId, FailoverMember>>;
+  readonly failed: Readonly<Record<ItemId, ErrorRecord>>;
 }
 
 export const createFailover = (core: Core, kind: FailoverKind): Verb<FailoverInput, FailoverResult> => ({
@@ -91,7 +92,8 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
     await drop(part.failed);
   }
   const { partial } = concluded({ done: new Map(Object.entries(members)) as never, failed });
-  return { result: { members }, partial: partial || Object.values(members).some((member) => !member.booted) };
+  const refused = Object.fromEntries([...failed].map(([id, error]) => [id, toErrorRecord(error)]));
+  return { result: { members, failed: refused }, partial: partial || Object.values(members).some((member) => !member.booted) };
 };
 
 /**
@@ -122,6 +124,8 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
   });
   const begun = await settleEarlierFork(core, flow, id);
   if (begun.runs) return begun;
+  // A planned failover's last cycle waits its turn; an unplanned one does not wait for a source that may be gone.
+  if (input.kind === 'unplanned') await flow.step(`drain ${id}`, async ({ signal }) => drainCycles(core, begun.groupId, signal));
   if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
   await flow.step(`epoch ${id}`, async ({ operationId, signal }) => advanceEpoch(core, await itemNow(core, id), operationId, signal), {
     commit: async (tx, epoch) => void (await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) })),

@@ -24,7 +24,12 @@ export interface Core {
   readonly locks: Locks;
   readonly journals: SiteJournals;
   /** Cycles that this process is running: reconciliation leaves them alone. */
-  readonly activeCycles: Set<string>;
+  readonly activeCycles: Map<string, ActiveCycle>;
+}
+
+export interface ActiveCycle {
+  readonly groupId: string;
+  readonly interrupt: AbortController;
 }
 
 /** Journals and marks of the sites whose storage is here. */
@@ -72,4 +77,13 @@ export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'f
     });
   }
   return found as NonNullable<EndpointSession[K]>;
+};
+
+/** Ends the cycle that the group runs just now, and waits until it has ended: nothing is sealed behind the caller's back. */
+export const drainCycles = async (core: Core, groupId: string, signal: AbortSignal): Promise<void> => {
+  for (const [id, cycle] of core.activeCycles) {
+    if (cycle.groupId === groupId)
+      cycle.interrupt.abort(new DrError('ABORTED', `cycle ${id} gives way to a failover`, { context: { cycle: id } }));
+  }
+  await core.locks.with(`group ${groupId}`, signal, async () => {});
 };

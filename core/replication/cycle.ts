@@ -4,7 +4,6 @@ import {
   type DiskId,
   DrError,
   type ItemId,
-  isDrError,
   type MachineSpec,
   type PointRequest,
   type Snapshot,
@@ -20,9 +19,10 @@ import { recordEvent } from '../state/events.ts';
 import { getItem, updateItem } from '../state/items.ts';
 import { type CycleRecord, findCycle, putCycle, putPoint } from '../state/points.ts';
 import { getPolicy } from '../state/records.ts';
-import { captureDisk, type FrozenDisk, frozenByPass, frozenBySnapshot, type Mode, pointDisks } from './capture.ts';
-import { type Core, callFor, emit, facetOf, nowIso, replicaOf, sourceOf } from './core.ts';
-import { applySealed, openReplicaDisks, type ReplicaDisks, toPointRecord } from './replica.ts';
+import { type FrozenDisk, frozenByPass, frozenBySnapshot, pointDisks } from './capture.ts';
+import { type Core, callFor, emit, facetOf, nowIso, sourceOf } from './core.ts';
+import { type Member, MemberWork } from './member-work.ts';
+import { toPointRecord } from './replica.ts';
 import { followShape } from './shape.ts';
 
 export interface CycleRequest {
@@ -48,23 +48,15 @@ export interface CycleReport {
   readonly failures: ReadonlyMap<ItemId, DrError>;
 }
 
-/** One member on its way through the cycle. */
-interface Member {
-  readonly item: Item;
-  readonly pointId: string;
-  readonly journal: Journal;
-  readonly session: EndpointSession;
-  readonly since: ReadonlyMap<DiskId, Baseline>;
-}
-
 export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport> =>
   core.locks.with(`group ${request.group.id}`, request.signal, async () => {
     const policy = await getPolicy(core.store.db, request.group.policy);
     const cycle = await openCycle(core, request);
-    core.activeCycles.add(cycle.id);
+    const interrupt = new AbortController();
+    core.activeCycles.set(cycle.id, { groupId: request.group.id, interrupt });
     try {
       const members = await prepare(core, request, cycle);
-      return await new CycleRun(core, request, policy, cycle).execute(members);
+      return await new CycleRun(core, request, policy, cycle, interrupt).execute(members);
     } finally {
       core.activeCycles.delete(cycle.id);
     }
@@ -123,20 +115,21 @@ class CycleRun {
   readonly #points = new Map<ItemId, Point>();
   readonly #failures = new Map<ItemId, DrError>();
   readonly #sessions = new Map<string, EndpointSession>();
-  /** The engine's stop, or the end of the snapshot's maximum age (T6): the cycle is given up before production suffers. */
+  /** Also aborts when the cycle must give way, and at the end of the snapshot's maximum age (T6): before production suffers. */
   readonly #work: AbortSignal;
-  readonly #age = new AbortController();
+  readonly #interrupt: AbortController;
   #began = 0;
   #firstCallAt = Number.POSITIVE_INFINITY;
   #lastReturnAt = 0;
   #calls = 0;
 
-  constructor(core: Core, request: CycleRequest, policy: ReplicationPolicy, cycle: CycleRecord) {
+  constructor(core: Core, request: CycleRequest, policy: ReplicationPolicy, cycle: CycleRecord, interrupt: AbortController) {
     this.#core = core;
     this.#request = request;
     this.#policy = policy;
     this.#cycle = cycle;
-    this.#work = AbortSignal.any([request.signal, this.#age.signal]);
+    this.#interrupt = interrupt;
+    this.#work = AbortSignal.any([request.signal, interrupt.signal]);
   }
 
   get #grouped(): boolean {
@@ -182,7 +175,7 @@ class CycleRun {
   #checkAge(): void {
     const { maxSnapshotSeconds } = this.#policy;
     if (this.#core.runtime.clock.now() - this.#began <= maxSnapshotSeconds * 1_000) return;
-    this.#age.abort(
+    this.#interrupt.abort(
       new DrError('TIMED_OUT', `the snapshots of cycle ${this.#cycle.id} are older than ${maxSnapshotSeconds} s`, {
         context: { cycle: this.#cycle.id },
         hint: 'the next cycle starts from the same baseline; raise maxSnapshotSeconds in the policy for very large first copies',
@@ -479,146 +472,4 @@ export const releaseCycle = async (
     const outcome = snapshot.items.every((id) => sealed.has(id)) ? 'sealed' : 'abandoned';
     await session.source.releaseSnapshot(snapshot.id as Snapshot['id'], outcome, callFor(core, `${cycle.id}/release`, signal));
   }
-};
-
-/** The writer, the open replica disks and the modes of one member. */
-class MemberWork {
-  readonly member: Member;
-  readonly writer: Awaited<ReturnType<Journal['begin']>>;
-  readonly #core: Core;
-  readonly #request: CycleRequest;
-  readonly #replicas: ReplicaDisks;
-  readonly #modes: ReadonlyMap<DiskKey, Mode>;
-  readBytes = 0;
-  /** A tracker was lost on the way. */
-  turnedIntoComparison = false;
-
-  private constructor(
-    core: Core,
-    request: CycleRequest,
-    member: Member,
-    writer: MemberWork['writer'],
-    replicas: ReplicaDisks,
-    modes: ReadonlyMap<DiskKey, Mode>,
-  ) {
-    this.#core = core;
-    this.#request = request;
-    this.member = member;
-    this.writer = writer;
-    this.#replicas = replicas;
-    this.#modes = modes;
-  }
-
-  static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member): Promise<MemberWork> {
-    const { item, journal, pointId } = member;
-    const newest = journal.newest();
-    const modes = modesOf(request, member);
-    const comparing = [...modes.values()].some((mode) => mode.is === 'compare' || mode.is === 'verify');
-    const replicas = openReplicaDisks(core, item, {
-      machine: replicaOf(item).machine,
-      signal: request.signal,
-      operationId: `${cycle.id}/replica`,
-    });
-    // The replica must stand at the newest point: what an interrupted cycle or apply left is applied first.
-    if (comparing && journal.pending().length > 0) await applySealed(core, item.id, request.signal, 'verb');
-    if (comparing && journal.pending().length > 0) {
-      throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
-        context: { item: item.id },
-        hint: 'end the test failover, or wait until the points are applied',
-      });
-    }
-    const writer = await journal.begin({
-      cycle: cycle.id,
-      point: pointId,
-      kind: !newest ? 'first' : comparing ? 'compare' : 'delta',
-      ...(cycle.doc.members.length > 1 ? { groupCycle: cycle.id } : {}),
-      ...(newest ? { base: newest.point } : {}),
-      disks: item.disks.map((disk) => ({ key: disk.key, sizeBytes: disk.sizeBytes, direct: modes.get(disk.key)?.is === 'first' })),
-    });
-    return new MemberWork(core, request, member, writer, replicas, modes);
-  }
-
-  modeOf(key: DiskKey): Mode {
-    return this.#modes.get(key) ?? { is: 'delta' };
-  }
-
-  modeAfterFirst(key: DiskKey): Mode {
-    return { is: this.modeOf(key).is === 'first' ? 'direct' : 'delta' };
-  }
-
-  async capture(disk: FrozenDisk, mode: Mode): Promise<void> {
-    const { item, journal } = this.member;
-    await captureDisk(
-      {
-        core: this.#core,
-        item,
-        journal,
-        writer: this.writer,
-        replica: (key) => this.#replicas.get(key),
-        signal: this.#request.signal,
-        onBytes: (bytes) => {
-          this.readBytes += bytes;
-          this.#request.onProgress?.(item, this.readBytes);
-        },
-        onTrackingLost: (key, error) => this.#noteTrackingLost(key, error),
-        onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),
-      },
-      disk,
-      mode,
-    );
-  }
-
-  /** TRACKING_LOST comes before the first pass of a stream: the next cycle compares. */
-  async *tracked<T>(passes: AsyncIterable<T>): AsyncIterable<T> {
-    try {
-      yield* passes;
-    } catch (error) {
-      if (isDrError(error, 'TRACKING_LOST')) await this.#noteTrackingLost('all disks', error);
-      throw error;
-    }
-  }
-
-  async #noteTrackingLost(key: DiskKey, error: DrError): Promise<void> {
-    this.turnedIntoComparison = true;
-    const { item } = this.member;
-    await this.#core.store.transaction(async (tx) => {
-      await updateItem(tx, item.id, (now) =>
-        now.state.protection === 'Protected' && now.state.sync.is !== 'Paused'
-          ? setSync(now, { is: 'Resyncing', reason: error.code })
-          : now,
-      );
-      await recordEvent(tx, {
-        at: nowIso(this.#core),
-        kind: 'sync.tracking-lost',
-        level: 'warning',
-        subject: item.name,
-        message: `changes of ${item.name} (${key}) can no longer be told (${error.message}): comparing and sending the differences`,
-      });
-    });
-  }
-
-  /** What was opened is closed, and an unsealed redo is given up unless it is a first copy that can go on (J4). */
-  async during(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (!this.#request.signal.aborted && error instanceof DrError) await this.writer.discard();
-      throw error;
-    } finally {
-      await this.#replicas.close();
-    }
-  }
-}
-
-const modesOf = (request: CycleRequest, { item, journal, since }: Member): Map<DiskKey, Mode> => {
-  const within = request.within?.get(item.id);
-  return new Map(
-    item.disks.map((disk): [DiskKey, Mode] => {
-      if (!journal.hasDisk(disk.key)) return [disk.key, { is: 'first', compare: journal.allocated(disk.key).length > 0 }];
-      const ranges = within?.get(disk.key);
-      if (ranges) return [disk.key, { is: 'compare', within: ranges }];
-      if (!since.has(disk.sourceDisk)) return [disk.key, { is: 'compare' }];
-      return [disk.key, { is: request.verify ? 'verify' : 'delta' }];
-    }),
-  );
 };

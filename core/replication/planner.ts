@@ -174,14 +174,14 @@ export class Planner {
       const before = this.#expectedMs.get(unit.key);
       const took = runtime.clock.now() - started;
       this.#expectedMs.set(unit.key, before === undefined ? took : Math.round(before * 0.7 + took * 0.3));
-      this.#noteOutcome(unit.key, report.failures.size === 0);
+      this.#noteOutcome(unit.key, [...report.failures.values()].every(gaveWay));
       for (const item of report.points.keys()) {
         await applySealed(this.#core, item, signal, 'replication');
         await pruneHistory(this.#core, item, unit.policy, signal);
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#noteOutcome(unit.key, false);
+      this.#noteOutcome(unit.key, gaveWay(error));
       if (!isDrError(error)) throw error;
       await emit(this.#core, {
         kind: 'cycle.failed',
@@ -251,6 +251,9 @@ export class Planner {
     }
   }
 }
+
+/** The cycle stood in the way of a verb: no failure of the group. */
+const gaveWay = (error: unknown): boolean => isDrError(error, 'ABORTED', 'STATE_CONFLICT', 'OPERATION_NOT_ALLOWED');
 
 const policyOf = (
   groups: readonly ProtectionGroup[],

@@ -160,6 +160,12 @@ describe('decisions', () => {
     expect(pointSealed(setSync(protectedItem(), { is: 'Paused' })).state.sync.is).to.equal('Paused');
   });
 
+  it('say nothing about replication when a cycle ends after a failover', () => {
+    const running = started(setFork(beginFailover(protectedItem(), failover('unplanned'), FACTS), FORK));
+
+    expect(pointSealed(running)).to.deep.equal(running);
+  });
+
   it('go back to Protected on cancel, without a fork', () => {
     const running = started(setFork(beginFailover(protectedItem(), failover('unplanned'), FACTS), FORK));
     const back = cancelled(begin(running, 'cancel', FACTS), { is: 'Delta' }, { site: 'a' });

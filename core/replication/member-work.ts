@@ -1,0 +1,164 @@
+// One member's part in a cycle: its writer, its open replica disks, and what is done with each of its disks.
+import { type Baseline, type DiskId, DrError, isDrError } from '../contract/index.ts';
+import { setSync } from '../domain/decide.ts';
+import type { DiskKey, Item } from '../domain/item.ts';
+import type { EndpointSession } from '../host/host.ts';
+import type { Journal } from '../journal/journal.ts';
+import { recordEvent } from '../state/events.ts';
+import { updateItem } from '../state/items.ts';
+import type { CycleRecord } from '../state/points.ts';
+import { captureDisk, type FrozenDisk, type Mode } from './capture.ts';
+import { type Core, nowIso, replicaOf } from './core.ts';
+import type { CycleRequest } from './cycle.ts';
+import { applySealed, openReplicaDisks, type ReplicaDisks } from './replica.ts';
+
+/** One member on its way through the cycle. */
+export interface Member {
+  readonly item: Item;
+  readonly pointId: string;
+  readonly journal: Journal;
+  readonly session: EndpointSession;
+  readonly since: ReadonlyMap<DiskId, Baseline>;
+}
+
+/** The writer, the open replica disks and the modes of one member. */
+export class MemberWork {
+  readonly member: Member;
+  readonly writer: Awaited<ReturnType<Journal['begin']>>;
+  readonly #core: Core;
+  readonly #request: CycleRequest;
+  readonly #replicas: ReplicaDisks;
+  readonly #modes: ReadonlyMap<DiskKey, Mode>;
+  readBytes = 0;
+  /** A tracker was lost on the way. */
+  turnedIntoComparison = false;
+
+  private constructor(
+    core: Core,
+    request: CycleRequest,
+    member: Member,
+    writer: MemberWork['writer'],
+    replicas: ReplicaDisks,
+    modes: ReadonlyMap<DiskKey, Mode>,
+  ) {
+    this.#core = core;
+    this.#request = request;
+    this.member = member;
+    this.writer = writer;
+    this.#replicas = replicas;
+    this.#modes = modes;
+  }
+
+  static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member): Promise<MemberWork> {
+    const { item, journal, pointId } = member;
+    const newest = journal.newest();
+    const modes = modesOf(request, member);
+    const comparing = [...modes.values()].some((mode) => mode.is === 'compare' || mode.is === 'verify');
+    const replicas = openReplicaDisks(core, item, {
+      machine: replicaOf(item).machine,
+      signal: request.signal,
+      operationId: `${cycle.id}/replica`,
+    });
+    // The replica must stand at the newest point: what an interrupted cycle or apply left is applied first.
+    if (comparing && journal.pending().length > 0) await applySealed(core, item.id, request.signal, 'verb');
+    if (comparing && journal.pending().length > 0) {
+      throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
+        context: { item: item.id },
+        hint: 'end the test failover, or wait until the points are applied',
+      });
+    }
+    const writer = await journal.begin({
+      cycle: cycle.id,
+      point: pointId,
+      kind: !newest ? 'first' : comparing ? 'compare' : 'delta',
+      ...(cycle.doc.members.length > 1 ? { groupCycle: cycle.id } : {}),
+      ...(newest ? { base: newest.point } : {}),
+      disks: item.disks.map((disk) => ({ key: disk.key, sizeBytes: disk.sizeBytes, direct: modes.get(disk.key)?.is === 'first' })),
+    });
+    return new MemberWork(core, request, member, writer, replicas, modes);
+  }
+
+  modeOf(key: DiskKey): Mode {
+    return this.#modes.get(key) ?? { is: 'delta' };
+  }
+
+  modeAfterFirst(key: DiskKey): Mode {
+    return { is: this.modeOf(key).is === 'first' ? 'direct' : 'delta' };
+  }
+
+  async capture(disk: FrozenDisk, mode: Mode): Promise<void> {
+    const { item, journal } = this.member;
+    await captureDisk(
+      {
+        core: this.#core,
+        item,
+        journal,
+        writer: this.writer,
+        replica: (key) => this.#replicas.get(key),
+        signal: this.#request.signal,
+        onBytes: (bytes) => {
+          this.readBytes += bytes;
+          this.#request.onProgress?.(item, this.readBytes);
+        },
+        onTrackingLost: (key, error) => this.#noteTrackingLost(key, error),
+        onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),
+      },
+      disk,
+      mode,
+    );
+  }
+
+  /** TRACKING_LOST comes before the first pass of a stream: the next cycle compares. */
+  async *tracked<T>(passes: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* passes;
+    } catch (error) {
+      if (isDrError(error, 'TRACKING_LOST')) await this.#noteTrackingLost('all disks', error);
+      throw error;
+    }
+  }
+
+  async #noteTrackingLost(key: DiskKey, error: DrError): Promise<void> {
+    this.turnedIntoComparison = true;
+    const { item } = this.member;
+    await this.#core.store.transaction(async (tx) => {
+      await updateItem(tx, item.id, (now) =>
+        now.state.protection === 'Protected' && now.state.sync.is !== 'Paused'
+          ? setSync(now, { is: 'Resyncing', reason: error.code })
+          : now,
+      );
+      await recordEvent(tx, {
+        at: nowIso(this.#core),
+        kind: 'sync.tracking-lost',
+        level: 'warning',
+        subject: item.name,
+        message: `changes of ${item.name} (${key}) can no longer be told (${error.message}): comparing and sending the differences`,
+      });
+    });
+  }
+
+  /** What was opened is closed, and an unsealed redo is given up unless it is a first copy that can go on (J4). */
+  async during(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!this.#request.signal.aborted && error instanceof DrError) await this.writer.discard();
+      throw error;
+    } finally {
+      await this.#replicas.close();
+    }
+  }
+}
+
+const modesOf = (request: CycleRequest, { item, journal, since }: Member): Map<DiskKey, Mode> => {
+  const within = request.within?.get(item.id);
+  return new Map(
+    item.disks.map((disk): [DiskKey, Mode] => {
+      if (!journal.hasDisk(disk.key)) return [disk.key, { is: 'first', compare: journal.allocated(disk.key).length > 0 }];
+      const ranges = within?.get(disk.key);
+      if (ranges) return [disk.key, { is: 'compare', within: ranges }];
+      if (!since.has(disk.sourceDisk)) return [disk.key, { is: 'compare' }];
+      return [disk.key, { is: request.verify ? 'verify' : 'delta' }];
+    }),
+  );
+};
