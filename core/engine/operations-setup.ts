@@ -182,7 +182,6 @@ export const setupOperations = [
   defineOperation({
     name: 'site.adopt',
     kind: 'change',
-    severe: true,
     summary: 'Rebuilds an empty home from the directory of a recovery site (S1)',
     input: z.strictObject({ id }),
     run: async (bench, input, caller) => {
