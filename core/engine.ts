@@ -209,6 +209,7 @@ export class Engine implements AsyncDisposable {
     this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
     if (!this.#readOnly) await this.#writeConfigs();
     await this.core.host[Symbol.asyncDispose]();
+    await this.core.journals.close();
   }
 }
 

@@ -8,8 +8,14 @@ const STYLE = { ok: 'green', warn: 'yellow', fail: 'red' } as const;
 export const commands: readonly CommandSpec[] = [
   {
     about: 'Check Node, home, disk space, store, engine, sites, endpoints and clock; each line with its next step',
-    examples: ['warmsite doctor', 'warmsite doctor -o json'],
-    run: async (cli) => {
+    options: [{ flags: '--sweep', about: 'first remove what ended jobs and cycles left at endpoints' }],
+    examples: ['warmsite doctor', 'warmsite doctor --sweep', 'warmsite doctor -o json'],
+    run: async (cli, { options }) => {
+      if (options['sweep']) {
+        const swept = await cli.call<{ snapshots: number; forks: number; unreachable: readonly string[] }>('sweep', {}, options);
+        const unseen = swept.unreachable.length > 0 ? `; out of reach: ${swept.unreachable.join(', ')}` : '';
+        cli.print.say(`${swept.snapshots} snapshots and ${swept.forks} forks that nobody needed were removed${unseen}`);
+      }
       const findings = await examine(cli);
       if (cli.print.forPeople)
         for (const { level, what, seen, next } of findings) {

@@ -6,7 +6,7 @@ export const commands: readonly CommandSpec[] = [
     operation: 'failback',
     called: 'failback',
     about: 'Bring machines back',
-    final: ' planned failover, commit and re-protect in one:the machines are shut down where they run and started at their first site',
+    final: 'planned failover, commit and re-protect in one: the machines are shut down where they run and started at their first site',
     examples: ['warmsite failback erp --dry-run', 'warmsite failback erp --confirm erp'],
   }),
 ];

@@ -103,7 +103,7 @@ const note = (
   core.store.transaction(async (tx) => {
     const before = await updateItem(tx, item.id, (now) => now);
     const after = await updateItem(tx, item.id, change);
-    if (before.state.active !== after.state.active || kind === 'fence.isolated')
+    if (JSON.stringify(before.state.active) !== JSON.stringify(after.state.active) || kind === 'fence.isolated')
       await recordEvent(tx, { at: nowIso(core), kind, level, subject: item.name, message });
   });
 

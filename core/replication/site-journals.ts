@@ -37,6 +37,12 @@ export const createSiteJournals = (files: Files, home: string): SiteJournals => 
   return {
     journal: journalOf,
     marks: marksOf,
+    close: async () => {
+      const open = await Promise.allSettled(marks.values());
+      marks.clear();
+      journals.clear();
+      await Promise.allSettled(open.flatMap((entry) => (entry.status === 'fulfilled' ? [entry.value.close()] : [])));
+    },
     remove: async (site, item) => {
       const directory = directoryOf(site, item);
       if (!journals.has(`${site}\n${item}`) && !(await files.exists(directory))) return;
