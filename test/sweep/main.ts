@@ -48,11 +48,14 @@ const sweepFaults = async (): Promise<void> => {
 };
 
 const sweepKilling = async (): Promise<void> => {
+  const ending = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => ending.abort());
   const found = await sweepKills({
     points: Number(values.points ?? 100),
     seed: Number(values.seed),
     workers: Number(values.workers),
     say: (line) => process.stdout.write(`${line}\n`),
+    signal: ending.signal,
   });
   process.stdout.write(`${found.resumed} jobs went on after their engine was killed; slowest answer ${found.slowestAnswerMs} ms\n`);
   report(found.points, found.broken);
