@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
 import type { OpenEstate } from '../adapters/lab/port.ts';
-import type { Log } from '../core/contract/index.ts';
+import type { Log, Plugin } from '../core/contract/index.ts';
 import { type HomeLock, lockHome, storePath } from '../core/engine/home.ts';
 import { Engine } from '../core/engine.ts';
 import { Registry } from '../core/host/registry.ts';
@@ -12,6 +12,7 @@ import { type Files, systemFiles } from '../core/ports/files.ts';
 import { newSystemId, type Runtime, systemClock } from '../core/ports/runtime.ts';
 import { openStore, type Store } from '../core/state/database.ts';
 import { createMemoryPlugin } from '../plugins/memory/index.ts';
+import { loadOwnPlugins } from './own-plugins.ts';
 
 export interface Composition {
   readonly home: string;
@@ -30,9 +31,9 @@ export interface ComposedEngine extends AsyncDisposable {
 
 const PROFILES = ['hyperv', 'vmware', 'physical', 'kvm'] as const;
 
-/** The plugins of this program, each imported by name. */
-export const createRegistry = (openEstate: OpenEstate = connectLab): Registry =>
-  new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, openEstate)));
+/** The plugins of this program, each imported by name, and those that the home names. */
+export const createRegistry = (openEstate: OpenEstate = connectLab, own: readonly Plugin[] = []): Registry =>
+  new Registry([...PROFILES.map((profile) => createMemoryPlugin(profile, openEstate)), ...own]);
 
 /** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
 export const composeEngine = async (composition: Composition): Promise<ComposedEngine> => {
@@ -72,6 +73,7 @@ const compose = async (composition: Composition, store: Store, lock: HomeLock): 
   const { Container } = await import('inversify');
   const { openLog } = await import('./log.ts');
   const { home } = composition;
+  const own = await loadOwnPlugins(home);
   const log = openLog(join(home, 'log'), composition.debug);
   const scratchDir = join(home, 'scratch');
   mkdirSync(scratchDir, { recursive: true, mode: 0o700 });
@@ -80,7 +82,7 @@ const compose = async (composition: Composition, store: Store, lock: HomeLock): 
   container.bind<Files>(TOKENS.files).toConstantValue(systemFiles);
   container.bind<Store>(TOKENS.store).toConstantValue(store);
   container.bind<Log>(TOKENS.log).toConstantValue(log);
-  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate));
+  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate, own));
   container.bind<ResolveSecret>(TOKENS.secrets).toDynamicValue(() => createSecretResolver({ env: composition.env }));
   container
     .bind<Runtime>(TOKENS.runtime)

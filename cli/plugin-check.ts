@@ -1,12 +1,12 @@
 // The conformance kit from the command line: what is checked is a module, a folder with an index, or a plugin of this program by its id.
-import { existsSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { LEVELS, type Level, type Report, runConformance, type Selection, type Subject, selectCases } from '../core/conformance/index.ts';
 import { DrError, type Plugin } from '../core/contract/index.ts';
 import { createSecretResolver, parseSecretReference } from '../core/host/secrets.ts';
 import { usage } from './cli.ts';
 import { createRegistry } from './container.ts';
+import { entryOf, importModule, isPlugin } from './own-plugins.ts';
 
 export interface PluginCheck {
   readonly what: string;
@@ -54,24 +54,13 @@ const subjectOf = async (check: PluginCheck, stack: AsyncDisposableStack): Promi
   return atSite;
 };
 
-const isPlugin = (value: unknown): value is Plugin =>
-  typeof value === 'object' && value !== null && 'manifest' in value && typeof (value as Partial<Plugin>).connect === 'function';
 const isSubject = (value: unknown): value is Subject =>
   typeof value === 'object' && value !== null && isPlugin((value as Partial<Subject>).plugin);
 
 /** `subject`, or a function of this name that gives it; else the first plugin that the module exports. */
 const loadSubject = async ({ what, folder }: PluginCheck): Promise<Subject> => {
   const path = entryOf(resolve(folder, what));
-  let module: Record<string, unknown>;
-  try {
-    module = (await import(pathToFileURL(path).href)) as Record<string, unknown>;
-  } catch (error) {
-    throw new DrError('CONFIG_INVALID', `cannot load ${path}: ${error instanceof Error ? error.message : String(error)}`, {
-      context: { path },
-      hint: 'correct the module until node can load it',
-      cause: error,
-    });
-  }
+  const module = await importModule(path);
   const { subject } = module;
   const given: unknown = typeof subject === 'function' ? await (subject as () => unknown)() : subject;
   if (isSubject(given)) return given;
@@ -80,16 +69,6 @@ const loadSubject = async ({ what, folder }: PluginCheck): Promise<Subject> => {
   throw new DrError('CONFIG_INVALID', `${path} exports neither a subject nor a plugin`, {
     context: { path },
     hint: 'export what definePlugin gives, or a subject of the kit with the name subject',
-  });
-};
-
-const entryOf = (path: string): string => {
-  if (!statSync(path).isDirectory()) return path;
-  const found = ['index.ts', 'index.js'].map((name) => join(path, name)).find((candidate) => existsSync(candidate));
-  if (found) return found;
-  throw new DrError('NOT_FOUND', `${path} has no index.ts or index.js`, {
-    context: { path, kind: 'file' },
-    hint: 'name the file of the plugin',
   });
 };
 

@@ -4,6 +4,8 @@ import { formatReport, type PluginKind, renderPluginTemplate } from '../../core/
 import { DrError, EXIT, type Manifest } from '../../core/contract/index.ts';
 import { type Cli, usage } from '../cli.ts';
 import { type CommandSpec, type Invocation, type Options, textOption } from '../command.ts';
+import { createRegistry } from '../container.ts';
+import { entryOf, importPlugin, listOwnPlugins, loadOwnPlugins, writeOwnPlugins } from '../own-plugins.ts';
 import { checkPlugin } from '../plugin-check.ts';
 import { parseSettings } from './endpoint.ts';
 
@@ -25,6 +27,20 @@ const check = async (cli: Cli, { args: [what = ''], options }: Invocation) => {
   const text = formatReport(report, { plugin: against ? `${what} --against ${against}` : what });
   await cli.print.one({ kind: 'ConformanceReport', data: report, name: report.passed ? 'passed' : 'failed', text });
   return report.passed ? EXIT.done : EXIT.checkFailed;
+};
+
+/** Refused before it is named: what would keep the engine from starting. */
+const add = async (cli: Cli, { args: [what = ''] }: Invocation) => {
+  const path = entryOf(resolve(cli.at.folder, what));
+  const known = listOwnPlugins(cli.home);
+  const plugin = await importPlugin(path);
+  if (!known.includes(path)) {
+    createRegistry(undefined, [...(await loadOwnPlugins(cli.home)), plugin]);
+    writeOwnPlugins(cli.home, [...known, path]);
+  }
+  const { id } = plugin.manifest;
+  const text = `plugin ${id} is loaded from ${path} from now on; restart warmsite serve if it runs\nprove it first: warmsite plugin check ${what}`;
+  await cli.print.one({ kind: 'OwnPlugin', data: { id, path }, name: id, text });
 };
 
 /** Writes nothing when anything is there already. */
@@ -78,6 +94,33 @@ export const commands: readonly CommandSpec[] = [
     about: 'Show one plugin: its configuration and the most that it can do',
     examples: ['warmsite plugin show memory-vmware'],
     run: async (cli, { args: [id = ''] }) => cli.print.one({ kind: 'Plugin', data: await cli.call('plugin.show', { id }), name: id }),
+  },
+  {
+    name: 'add',
+    args: '<path>',
+    about: 'Let the engine of this home load a plugin of your own: a file, or a folder with an index',
+    examples: ['warmsite plugin add ./acme-cloud', 'warmsite endpoint add acme-1 --site site-a --plugin acme-cloud --set address=10.0.0.5'],
+    run: add,
+  },
+  {
+    name: 'remove',
+    args: '<path>',
+    about: 'Take a plugin of your own out of this home again',
+    examples: ['warmsite plugin remove ./acme-cloud'],
+    run: async (cli, { args: [what = ''] }) => {
+      const path = entryOf(resolve(cli.at.folder, what));
+      const known = listOwnPlugins(cli.home);
+      if (!known.includes(path))
+        throw new DrError('NOT_FOUND', `this home does not name ${path}`, {
+          context: { path, kind: 'plugin' },
+          hint: known.length > 0 ? `it names: ${known.join(', ')}` : 'it names no plugin',
+        });
+      writeOwnPlugins(
+        cli.home,
+        known.filter((entry) => entry !== path),
+      );
+      await cli.print.one({ kind: 'OwnPlugin', data: { path }, name: path, text: `${path} is no longer loaded; restart warmsite serve` });
+    },
   },
   {
     name: 'check',
