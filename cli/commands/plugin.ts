@@ -99,7 +99,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'add',
     args: '<path>',
     about: 'Let the engine of this home load a plugin of your own: a file, or a folder with an index',
-    examples: ['warmsite plugin add ./acme-cloud', 'warmsite endpoint add acme-1 --site site-a --plugin acme-cloud --set address=10.0.0.5'],
+    examples: ['warmsite plugin add ./acme-cloud'],
     run: add,
   },
   {
