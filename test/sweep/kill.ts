@@ -300,6 +300,8 @@ export const sweepKills = async (options: {
   const watcher: Watcher = {
     wanted: () => found.length < options.points && !options.signal.aborted,
     seen: (point) => {
+      // Whoever ended the sweep may have ended its commands too.
+      if (options.signal.aborted) return;
       found.push(point);
       if (point.problems.length > 0) options.say(brokenText(point));
     },
