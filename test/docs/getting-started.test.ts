@@ -26,7 +26,7 @@ const shape = (line: string): string =>
 
 describe('the page of the first ten minutes', () => {
   it('works command by command, and shows what is really printed', async function () {
-    this.timeout(120_000);
+    this.timeout(300_000);
     await using session = new LabSession();
     let commands = 0;
 

@@ -35,7 +35,7 @@ describe('the plugin of the tutorial', () => {
   after(() => rm(folder, { recursive: true, force: true }));
 
   it('passes what each step of the page says', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     const checks: string[] = [];
     for (const block of BLOCKS) {
       if (block.language === 'ts') await writeFile(join(folder, block.note), block.text);
@@ -51,7 +51,7 @@ describe('the plugin of the tutorial', () => {
   });
 
   it('compiles under the strict settings of the project', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ extends: join(ROOT, 'tsconfig.json'), include: ['./*.ts'] }));
 
     const { stdout } = await node(join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', folder, '--noEmit');
@@ -60,7 +60,7 @@ describe('the plugin of the tutorial', () => {
   });
 
   it('carries a machine from one shelf to another and back, byte for byte', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using world = await ShelfWorld.create(folder, 'ledger');
     const ledger = { target: 'ledger' };
 
