@@ -111,6 +111,8 @@ const NEXT_BY_STATE: Readonly<Record<string, (target: string) => readonly string
 /** The step itself, unless it has come so far that something else leads on: a failback is three verbs, a commit two. */
 export const wayOn = (step: Step, item: ItemView): readonly string[] => {
   const own = step.command(item.name);
+  // A first copy that has stalled is tried again by a cycle, as the planner would.
+  if (item.protection === 'InitialReplication' && !step.last) return ['sync', 'now', item.name];
   if (step.name === 'protect' && item.protection === 'EnablingFailed') return severe('unprotect')(item.name);
   const composite = step.name === 'failback' || step.name === 'commit';
   return (composite ? NEXT_BY_STATE[item.protection]?.(item.name) : undefined) ?? own;

@@ -255,7 +255,7 @@ class Story {
 }
 
 const stateText = (item: ItemView): string =>
-  `${item.name} ${item.protection}${item.phase ? ` (${item.phase})` : ''}, ${item.direction}, test ${item.test}, sync ${item.sync}`;
+  `${item.name} ${item.protection}${item.phase ? ` (${item.phase})` : ''}, ${item.direction}, test ${item.test}, sync ${item.sync}${item.syncReason ? `: ${item.syncReason}` : ''}`;
 
 /** One command for the group when its machines stand alike, else one for each that is not there yet. When all are there, any command lets an interrupted job go on. */
 const waysOn = (step: Step, items: readonly ItemView[], open: readonly ItemView[]): (readonly string[])[] => {
