@@ -49,6 +49,8 @@ export const faultCases: readonly Case[] = [
       const { id } = await ctx.machine();
       const call = ctx.call();
       const creating = ctx.snapshots.createSnapshot([id], ctx.pointRequest(), call);
+      // Whatever ends the case here, what was begun must not reject unheard.
+      creating.catch(() => {});
       await ctx.cutConnections();
       await creating.catch(() => undefined);
       const { source } = await ctx.connect();
@@ -178,6 +180,8 @@ export const faultCases: readonly Case[] = [
       const before = (await collect(ctx.session.inventory.listMachines({}, ctx.call()))).map(({ id }) => id);
       const call = await ctx.fenced();
       const creating = ctx.target.createReplica!(ctx.spec(), ctx.replicaRequest(), call);
+      // Whatever ends the case here, what was begun must not reject unheard.
+      creating.catch(() => {});
       await ctx.cutConnections();
       await creating.catch(() => undefined);
       const { target } = await ctx.connect();
@@ -206,6 +210,8 @@ export const faultCases: readonly Case[] = [
       await disk[Symbol.asyncDispose]();
       const fenced = await ctx.fenced(replica.id);
       const promoting = ctx.forks.promote(fork.id, fenced);
+      // Whatever ends the case here, what was begun must not reject unheard.
+      promoting.catch(() => {});
       await ctx.cutConnections();
       await promoting.catch(() => undefined);
       const { target } = await ctx.connect();

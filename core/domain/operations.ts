@@ -122,15 +122,21 @@ const NEEDS: Readonly<
   },
   'planned-possible': {
     holds: (_item, facts) => facts.plannedPossible,
-    refusal: () => ['its source cannot stay frozen after the last pass', 'use unplanned failover after shutting the machine down by hand'],
+    refusal: () => [
+      'its source can neither shut its guest down nor stay frozen after the last pass',
+      'shut the machine down by hand, then use unplanned failover',
+    ],
   },
   'no-test': {
     holds: (item) => item.state.test === 'None',
     refusal: () => ['a test failover is running', 'clean it up first: failover cleanup'],
   },
   'a-test': {
-    holds: (item) => item.state.test !== 'None',
-    refusal: () => ['no test failover is running', 'nothing to clean up'],
+    holds: (item) => item.state.test !== 'None' && item.state.test !== 'Starting',
+    refusal: (item) =>
+      item.state.test === 'Starting'
+        ? ['its test failover is still starting', 'wait until it runs, or cancel its job: job list']
+        : ['no test failover is running', 'nothing to clean up'],
   },
   delta: {
     holds: (item) => item.state.sync.is === 'Delta',

@@ -249,7 +249,7 @@ const placeReplica = (core: Core, flow: Flow, id: ItemId, endpoint: string, seed
         nics: item.nics.map((nic) => ({ ...nic, replicaNic: placed.nics.get(nic.sourceNic) })),
         traits: {
           targetForks: target.forks !== undefined,
-          plannedPossible: source.source?.kind === 'snapshot' || source.capabilities.finalFreeze,
+          plannedPossible: canPlan(source),
           sourceStreams: source.source?.kind === 'streaming',
           replicaAdopted: seed !== undefined,
         },
@@ -277,6 +277,10 @@ const placeReplica = (core: Core, flow: Flow, id: ItemId, endpoint: string, seed
       },
     },
   );
+
+/** A planned failover shuts the guest down, or freezes it after its last pass and then cuts the power. */
+export const canPlan = ({ source, capabilities }: EndpointSession): boolean =>
+  source?.kind === 'snapshot' ? capabilities.power.includes('shutdown') : capabilities.finalFreeze && capabilities.power.includes('off');
 
 const cannotCreate = (endpoint: string): never => {
   throw new DrError('CAPABILITY_MISSING', `endpoint ${endpoint} only adopts machines`, {

@@ -14,6 +14,7 @@ import { deletePointsOf } from '../state/points.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
 import { commitChange, concluded, eachMember, itemNow, leaveFailed, transition } from './members.ts';
+import { canPlan } from './protect.ts';
 import { inspectStaleSource } from './resolve.ts';
 
 export const createReprotect = (core: Core): Verb<{ readonly items: readonly ItemId[] }, unknown> => ({
@@ -193,7 +194,7 @@ const adopt = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
         ),
         traits: {
           targetForks: target.forks !== undefined,
-          plannedPossible: source.kind === 'snapshot' || home.capabilities.finalFreeze,
+          plannedPossible: canPlan(home),
           sourceStreams: source.kind === 'streaming',
           replicaAdopted: true,
         },

@@ -7,19 +7,47 @@ import type { Schema } from './schema.ts';
 
 export type Db = Kysely<Schema>;
 
+/** SQLite's result codes that an operator can do something about; https://sqlite.org/rescode.html. */
+const BUSY = 5;
+const IO_ERROR = 10;
+const FULL = 13;
+
+const translate = (error: unknown, path: string): unknown => {
+  const code = Number((error as { readonly errcode?: unknown }).errcode) & 0xff;
+  const seen = error instanceof Error ? error.message : String(error);
+  if (code === BUSY) return new DrError('STORE_BUSY', `the state store ${path} is busy`, { context: { path }, cause: error });
+  if (code === FULL || code === IO_ERROR) {
+    return new DrError('JOURNAL_FULL', `the state store ${path} cannot be written: ${seen}`, {
+      context: { path },
+      hint: 'free space on the disk of the home, or check that disk; nothing that was acknowledged is lost',
+      cause: error,
+    });
+  }
+  return error;
+};
+
 /** What Kysely's dialect wants of a driver, over node:sqlite. */
-const asDriver = (database: DatabaseSync): SqliteDatabase => ({
-  close: () => database.close(),
-  prepare: (sql) => {
-    const statement = database.prepare(sql);
-    return {
-      reader: statement.columns().length > 0,
-      all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-      run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
-      iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])) as IterableIterator<unknown>,
-    };
-  },
-});
+const asDriver = (database: DatabaseSync, path: string): SqliteDatabase => {
+  const attempt = <T>(run: () => T): T => {
+    try {
+      return run();
+    } catch (error) {
+      throw translate(error, path);
+    }
+  };
+  return {
+    close: () => database.close(),
+    prepare: (sql) => {
+      const statement = attempt(() => database.prepare(sql));
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters) => attempt(() => statement.all(...(parameters as SQLInputValue[]))),
+        run: (parameters) => attempt(() => statement.run(...(parameters as SQLInputValue[]))),
+        iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])) as IterableIterator<unknown>,
+      };
+    },
+  };
+};
 
 export interface Store {
   readonly db: Db;
@@ -31,13 +59,13 @@ export interface Store {
 /** A missing store is created unless `readOnly`. Throws ENGINE_NEWER, before anything is touched, when a newer release wrote it. */
 export const openStore = async (path: string, options: { readonly readOnly?: boolean } = {}): Promise<Store> => {
   const database = openFile(path, options.readOnly === true);
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asDriver(database) }) });
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: asDriver(database, path) }) });
   try {
     refuseNewer(database, path);
     if (!options.readOnly) await migrate(db, path);
   } catch (error) {
     await db.destroy();
-    throw error;
+    throw translate(error, path);
   }
   return storeOver(db);
 };
@@ -55,6 +83,8 @@ const openFile = (path: string, readOnly: boolean): DatabaseSync => {
     if (!readOnly) database.exec('pragma journal_mode = wal; pragma synchronous = full;');
     return database;
   } catch (error) {
+    const known = translate(error, path);
+    if (known instanceof DrError) throw known;
     throw new DrError('NOT_FOUND', `cannot open the state store ${path}: ${error instanceof Error ? error.message : String(error)}`, {
       context: { path, kind: 'store' },
       hint: 'check that WARMSITE_HOME names a folder that you may write to',
