@@ -245,15 +245,25 @@ class CycleRun {
     this.#noteCall();
     const snapshot = await source.createSnapshot(
       group.map((member) => member.item.source.machine),
-      { ...this.#wanted(), since },
+      { ...this.#wanted(group), since },
       call,
     );
     this.#noteReturn();
     return snapshot;
   }
 
-  #wanted(): Pick<PointRequest, 'consistency' | 'orElse'> {
-    return { consistency: this.#policy.consistency, orElse: this.#policy.orElse };
+  /** P3, at most as often as the policy says: quiescing costs the guest. */
+  #wanted(members: readonly Member[]): Pick<PointRequest, 'consistency' | 'orElse'> {
+    const { consistency, orElse, applicationIntervalSeconds } = this.#policy;
+    // A machine that was shut down has nothing left to quiesce.
+    const down = members.every((member) => member.item.state.protection === 'FailingOver');
+    if (consistency === 'crash' || down) return { consistency: 'crash', orElse: 'crash' };
+    const since = this.#core.runtime.clock.now() - applicationIntervalSeconds * 1_000;
+    const fresh = members.every((member) => {
+      const last = member.journal.points.findLast((point) => point.consistency === 'application');
+      return last !== undefined && Date.parse(last.takenAt) > since;
+    });
+    return fresh ? { consistency: 'crash', orElse: 'crash' } : { consistency, orElse };
   }
 
   #noteCall(): void {
@@ -302,7 +312,7 @@ class CycleRun {
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       const want = {
-        ...this.#wanted(),
+        ...this.#wanted([member]),
         since: member.since,
         maxFreezeMs: this.#policy.maxFreezeMs,
         afterFinal: this.#request.stayFrozen ? ('stayFrozen' as const) : ('thaw' as const),

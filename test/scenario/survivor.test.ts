@@ -79,3 +79,44 @@ describe('a cycle (T6)', () => {
     expect(await brokenInvariants(world)).to.deep.equal([]);
   });
 });
+
+describe('application consistency (P3)', () => {
+  const kinds = async (world: World): Promise<string[]> =>
+    ((await world.engine.call('point.list', { target: 'shop-web' })) as { consistency: string }[]).map((point) => point.consistency);
+
+  it('is asked for at the policy’s interval, and points between are crash-consistent', async () => {
+    await using world = await World.create();
+    await world.engine.call('policy.put', { name: 'app', consistency: 'application', applicationIntervalSeconds: 60 });
+    await world.protect(['shop-web'], { policy: 'app' });
+    for (const seconds of [10, 10, 60]) {
+      await world.advance(seconds * 1_000);
+      await world.do('sync.now', { target: 'shop-web' });
+    }
+
+    expect(await kinds(world)).to.deep.equal(['application', 'crash', 'crash', 'application']);
+  });
+
+  it('that cannot be had falls back with the reason, or refuses the point, as the policy says', async () => {
+    for (const [orElse, expected] of [
+      ['crash', 'Succeeded'],
+      ['refuse', 'Failed'],
+    ] as const) {
+      await using world = await World.create();
+      await world.engine.call('policy.put', { name: 'app', consistency: 'application', applicationIntervalSeconds: 0, orElse });
+      await world.protect(['shop-web'], { policy: 'app' });
+      const { machine } = await world.machine('shop-web', 'vcenter-a');
+      await world.lab.control.call('lab.power', { machine, to: 'off' });
+
+      expect((await world.run('sync.now', { target: 'shop-web' })).state, orElse).to.equal(expected);
+    }
+  });
+
+  it('is not asked of a machine that was shut down for its planned failover', async () => {
+    await using world = await World.create();
+    await world.engine.call('policy.put', { name: 'app', consistency: 'application', applicationIntervalSeconds: 0, orElse: 'refuse' });
+    await world.protect(['shop-web'], { policy: 'app' });
+    await world.do('failover.planned', { target: 'shop-web' });
+
+    expect((await world.item('shop-web')).state.protection).to.equal('CommitPending');
+  });
+});
