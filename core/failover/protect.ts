@@ -106,7 +106,9 @@ const chooseTarget = async (core: Core, plugin: string, input: ProtectInput): Pr
   );
 };
 
-export const createProtect = (core: Core): Verb<ProtectInput, { readonly items: readonly ItemId[] }> => ({
+export const createProtect = (
+  core: Core,
+): Verb<ProtectInput, { readonly items: readonly ItemId[]; readonly stalled: readonly ItemId[] }> => ({
   name: 'protect',
   run: async (flow, input) => {
     const group = await flow.step('group', async () => ({ id: input.group.id }), {
@@ -127,9 +129,12 @@ export const createProtect = (core: Core): Verb<ProtectInput, { readonly items: 
     const ids = indexes.map((index) => itemIdOf(flow, index));
     const results = await eachMember(ids, (id) => enable(core, flow, input, ids.indexOf(id), id));
     for (const id of results.failed.keys()) await failEnabling(flow, id);
-    if (results.done.size > 0) await firstCopy(core, flow, group.id, [...results.done.keys()]);
-    else await dropEmptyGroup(flow, group.id);
-    return { result: { items: [...results.done.keys()] }, ...concluded(results) };
+    const copied = results.done.size > 0 ? await firstCopy(core, flow, group.id, [...results.done.keys()]) : undefined;
+    if (!copied) await dropEmptyGroup(flow, group.id);
+    return {
+      result: { items: [...results.done.keys()], stalled: copied?.failed ?? [] },
+      partial: concluded(results).partial || (copied?.failed.length ?? 0) > 0,
+    };
   },
   failed: async (flow, input) => {
     await leaveFailed(
@@ -314,8 +319,13 @@ const placeFor = async (core: Core, item: Item, spec: Machine['spec'], endpoint:
   };
 };
 
+interface FirstCopy {
+  readonly points: readonly string[];
+  readonly failed: readonly ItemId[];
+}
+
 /** The first copy of the new members, up to their first point. A kill resumes it under the same snapshot. */
-const firstCopy = (core: Core, flow: Flow, groupId: string, items: readonly ItemId[]): Promise<unknown> =>
+const firstCopy = (core: Core, flow: Flow, groupId: string, items: readonly ItemId[]): Promise<FirstCopy> =>
   flow.step(
     'initial replication',
     async ({ operationId, signal }) => {
