@@ -56,6 +56,7 @@ export interface HostContext {
 /** Last argument of every call. Once the signal aborts, stop and reject with `signal.reason`. */
 export interface Call {
   readonly signal: AbortSignal;
+  /** How long the call may take, counted from when it is made. */
   readonly deadlineMs: number;
   readonly log: Log;
   /** Equal when a call is retried: creating calls find what they made before. */
@@ -172,6 +173,7 @@ export interface CaptureRequest extends PointRequest {
   readonly afterFinal: 'thaw' | 'stayFrozen';
 }
 
+/** Its readers end with the next pass. */
 export interface Pass {
   readonly final: boolean;
   readonly spec: MachineSpec;
@@ -272,6 +274,7 @@ export interface Fork extends Placed {
 
 export interface ReplicaDisk extends DiskReader {
   write(offset: number, data: Uint8Array, call: Call): Promise<void>;
+  /** Like `write`, of at most maxRequestBytes. */
   writeZeroes(offset: number, length: number, call: Call): Promise<void>;
   /** All writes that were answered before are durable after; nothing is before. */
   flush(call: Call): Promise<void>;
