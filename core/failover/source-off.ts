@@ -4,7 +4,7 @@ import { noteFailover, setPhase } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
 import { type Core, emit, facetOf, fencedCall, sourceOf } from '../replication/core.ts';
-import { type CycleReport, runCycle } from '../replication/cycle.ts';
+import { runCycle } from '../replication/cycle.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
 import { commitChange, itemNow } from './members.ts';
@@ -64,7 +64,16 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
       const call = () => fencedCall(core, item, operationId, signal);
       // What an earlier try left frozen thaws (CaptureRequest.afterFinal).
       if (resumed) await power.set(item.source.machine, 'on', call());
-      const report = await lastPass(core, flow, item, signal);
+      const group = await getGroup(core.store.db, item.groupId);
+      // A fresh cycle each time: after a kill the machine has thawed and written.
+      const report = await runCycle(core, {
+        group,
+        items: [item.id],
+        kind: 'final',
+        cycleId: `${flow.jobId}/${core.runtime.newId('final')}`,
+        signal,
+        stayFrozen: true,
+      });
       try {
         const failure = report.failures.get(id);
         if (failure) throw failure;
@@ -88,26 +97,6 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
       },
     },
   );
-
-const FREEZE_TRIES = 4;
-const FREEZE_WAIT_MS = 5_000;
-
-/** A fresh cycle each time: after a kill the machine has thawed and written. A freeze of ours that outlived its engine runs out by itself. */
-const lastPass = async (core: Core, flow: Flow, item: Item, signal: AbortSignal): Promise<CycleReport> => {
-  const group = await getGroup(core.store.db, item.groupId);
-  for (let attempt = 1; ; attempt++) {
-    const report = await runCycle(core, {
-      group,
-      items: [item.id],
-      kind: 'final',
-      cycleId: `${flow.jobId}/${core.runtime.newId('final')}`,
-      signal,
-      stayFrozen: true,
-    });
-    if (report.failures.get(item.id)?.code !== 'TASK_IN_PROGRESS' || attempt === FREEZE_TRIES) return report;
-    await core.runtime.clock.sleep(FREEZE_WAIT_MS, signal);
-  }
-};
 
 /** Production must not stay frozen after a failover that did not come about. */
 export const thaw = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {

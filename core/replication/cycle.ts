@@ -4,6 +4,7 @@ import {
   type DiskId,
   DrError,
   type ItemId,
+  isDrError,
   type MachineSpec,
   type PointRequest,
   type Snapshot,
@@ -107,6 +108,8 @@ const baselinesToAsk = (request: CycleRequest, item: Item, session: EndpointSess
   return since;
 };
 
+const THAW_POLL_MS = 1_000;
+
 class CycleRun {
   readonly #core: Core;
   readonly #request: CycleRequest;
@@ -152,7 +155,7 @@ class CycleRun {
       ...snapshots.flatMap(({ snapshot, group }) =>
         group.map((member) => this.#attempt(member, () => this.#captureSnapshot(member, snapshot))),
       ),
-      ...streaming.map((member) => this.#attempt(member, () => this.#captureStream(member))),
+      ...streaming.map((member) => this.#attempt(member, () => this.#captureOnceThawed(member))),
     ]);
     await this.#decideGroup(members);
     await this.#storePoints(members);
@@ -303,6 +306,20 @@ class CycleRun {
   }
 
   // ---- streams ---------------------------------------------------------------------------------------------------------
+
+  /** A freeze of ours that outlived its engine runs out by itself, at the latest after the policy's maximum: it is waited out. */
+  async #captureOnceThawed(member: Member): Promise<void> {
+    const { clock } = this.#core.runtime;
+    const until = clock.now() + this.#policy.maxFreezeMs + THAW_POLL_MS;
+    for (;;) {
+      try {
+        return await this.#captureStream(member);
+      } catch (error) {
+        if (!isDrError(error, 'TASK_IN_PROGRESS') || clock.now() >= until) throw error;
+        await clock.sleep(THAW_POLL_MS, this.#work);
+      }
+    }
+  }
 
   async #captureStream(member: Member): Promise<void> {
     const source = facetOf(member.session, 'source') as StreamingSource;
