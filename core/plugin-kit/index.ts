@@ -3,5 +3,5 @@ export * from './ignore-gone.ts';
 export * from './ordered-extents.ts';
 export * from './paged.ts';
 export * from './poll-task.ts';
-export type { Time } from './time.ts';
+export { realTime, type Time } from './time.ts';
 export * from './with-deadline.ts';

@@ -1,0 +1,97 @@
+// The fencing epoch in the machine's extraConfig. Compare and set by changeVersion: vSphere refuses a change that was made from an older version.
+import { isFault, type VirtualDevice } from '../../adapters/vsphere/port.ts';
+import { type Call, DrError, type Epoch, type FenceStore, type MachineId } from '../../core/contract/index.ts';
+import { noAutostart } from './autostart.ts';
+import { pullCable } from './devices.ts';
+import { cardsOf, networkOf, powerOf } from './machine.ts';
+import { powerOff } from './power.ts';
+import { assertEpoch, EPOCH, epochOf, extraOptions, readExtra } from './tags.ts';
+import { type Vcenter, vmRef } from './vcenter.ts';
+
+const PATHS = ['config.extraConfig', 'config.changeVersion'];
+
+/**
+ * The highest epoch that this session has seen of each machine: a write is compared with it at no cost. What another session has set is
+ * seen at the next open and the next flush.
+ */
+export class Epochs {
+  readonly #seen = new Map<MachineId, Epoch>();
+
+  note(id: MachineId, epoch: Epoch | undefined): void {
+    const held = this.#seen.get(id);
+    if (epoch && (!held || epoch.epoch >= held.epoch)) this.#seen.set(id, epoch);
+  }
+
+  assert(id: MachineId, fence: Call['fence']): void {
+    assertEpoch(id, this.#seen.get(id), fence);
+  }
+
+  /** Reads what is on record, and compares. */
+  async check(vcenter: Vcenter, id: MachineId, call: Call): Promise<void> {
+    const { 'config.extraConfig': extra } = await vcenter.props(vmRef(id), ['config.extraConfig'], call);
+    this.note(id, epochOf(readExtra(extra)));
+    this.assert(id, call.fence);
+  }
+}
+
+const same = (a: Epoch | undefined, b: Epoch | undefined): boolean => a?.epoch === b?.epoch && a?.holder === b?.holder;
+
+export const fenceFacet = (vcenter: Vcenter, epochs: Epochs): FenceStore => ({
+  read: async (id, call) => (await read(vcenter, id, call)).held,
+  advance: async (id, expected, next, call) => {
+    for (;;) {
+      const { held, changeVersion } = await read(vcenter, id, call);
+      if (same(held, next)) break;
+      if (!same(held, expected) || (held && next.epoch <= held.epoch)) throw fenced(id, held);
+      const version = changeVersion === undefined ? {} : { changeVersion };
+      try {
+        await vcenter.task(
+          'ReconfigVM_Task',
+          vmRef(id),
+          { spec: { ...version, extraConfig: extraOptions({ [EPOCH]: JSON.stringify(next) }) } },
+          call,
+        );
+        break;
+      } catch (error) {
+        // Somebody has changed the machine in between: what is on record now decides.
+        if (!isFault(error, 'ConcurrentAccess', 'TaskInProgress')) throw error;
+        await vcenter.time.sleep(20, call.signal);
+      }
+    }
+    epochs.note(id, next);
+  },
+  isolate: (id, call) => isolate(vcenter, epochs, id, call),
+});
+
+const read = async (
+  vcenter: Vcenter,
+  id: MachineId,
+  call: Call,
+): Promise<{ held: Epoch | undefined; changeVersion: string | undefined }> => {
+  const props = await vcenter.props(vmRef(id), PATHS, call);
+  return { held: epochOf(readExtra(props['config.extraConfig'])), changeVersion: props['config.changeVersion'] as string | undefined };
+};
+
+const fenced = (id: MachineId, held: Epoch | undefined): DrError =>
+  new DrError('FENCED', `machine ${id} is at epoch ${held?.epoch ?? 'none'}, not at the one expected`, {
+    context: { machine: id, ...(held ? { epoch: held.epoch, holder: held.holder } : {}) },
+  });
+
+/** Cables first: a machine that does not let itself be powered off must at least not be heard. */
+const isolate = async (vcenter: Vcenter, epochs: Epochs, id: MachineId, call: Call): Promise<void> => {
+  await epochs.check(vcenter, id, call);
+  const props = await vcenter.props(
+    vmRef(id),
+    ['config.hardware.device', 'runtime.powerState', 'runtime.connectionState', 'runtime.host'],
+    call,
+  );
+  const plugged = cardsOf((props['config.hardware.device'] ?? []) as readonly VirtualDevice[]).filter(
+    (card) => networkOf(card) !== undefined,
+  );
+  const running = powerOf(props) === 'on';
+  if (plugged.length > 0) {
+    await vcenter.task('ReconfigVM_Task', vmRef(id), { spec: { deviceChange: plugged.map((card) => pullCable(card, running)) } }, call);
+  }
+  await noAutostart(vcenter, id, call);
+  await powerOff(vcenter, id, call);
+};

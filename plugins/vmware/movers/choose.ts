@@ -1,0 +1,53 @@
+// Which way is taken for reading and for writing, and why.
+import { DrError, type Finding } from '../../../core/contract/index.ts';
+import type { Mover, MoverName } from './mover.ts';
+
+export interface DataPaths {
+  readonly read: Mover;
+  /** Absent: nothing at this endpoint can be written to, so it is no target. */
+  readonly write: (Mover & Required<Pick<Mover, 'openWrite'>>) | undefined;
+  readonly all: readonly Mover[];
+  readonly findings: { readonly source: Finding; readonly target: Finding };
+}
+
+const canWrite = (mover: Mover): mover is Mover & Required<Pick<Mover, 'openWrite'>> => mover.openWrite !== undefined;
+
+/** `movers`: what the endpoint has, the best first. `asked`: the operator's choice for reading, else the best. */
+export const choosePaths = (movers: readonly Mover[], asked: MoverName | undefined): DataPaths => {
+  const read = asked === undefined ? movers[0] : movers.find(({ name }) => name === asked);
+  if (!read) {
+    throw new DrError(
+      'CONFIG_INVALID',
+      `the endpoint cannot read by ${asked}: ${asked === 'hotadd' ? 'no appliance is named' : 'no VDDK is named'}`,
+      {
+        hint: asked === 'hotadd' ? 'set appliance to the machine that warmsite runs in' : 'set vddk to the folder of VMware’s library',
+        context: { key: 'dataPath' },
+      },
+    );
+  }
+  // HotAdd writes a disk as its host does; NBD goes through NFC, slower.
+  const writers = movers.filter(canWrite);
+  const write = writers.find(({ name }) => name === 'hotadd') ?? writers[0];
+  const why = asked === undefined ? 'the best way that the endpoint has' : 'as the endpoint asks for';
+  return {
+    read,
+    write,
+    all: movers,
+    findings: {
+      source: {
+        code: 'DATA_PATH',
+        level: read.name === 'https' ? 'warning' : 'info',
+        message: `disks are read ${read.describe()} (${why})`,
+        hint: read.name === 'https' ? 'set appliance or vddk at the endpoint' : 'nothing to do',
+      },
+      target: write
+        ? { code: 'DATA_PATH', level: 'info', message: `replica disks are written ${write.describe()}`, hint: 'nothing to do' }
+        : {
+            code: 'DATA_PATH',
+            level: 'blocks',
+            message: 'replica disks cannot be written: the endpoint has neither an appliance nor VDDK',
+            hint: 'set appliance or vddk at the endpoint',
+          },
+    },
+  };
+};

@@ -1,0 +1,270 @@
+// HotAdd: the appliance, a machine of the same vCenter in which we run, gets the disk attached and reads or writes it as a block device.
+// Facts and limits: vSphere Virtual Disk Development Kit Programming Guide, «Advanced transports: SCSI HotAdd».
+import { randomUUID } from 'node:crypto';
+import type { BlockDevice, BlockDevices } from '../../../adapters/block/port.ts';
+import { isFault, typed, type VirtualDevice } from '../../../adapters/vsphere/port.ts';
+import { type Call, type DiskReader, DrError, type MachineId, type ReplicaDisk } from '../../../core/contract/index.ts';
+import { type Controller, controllersOf, type DiskDevice, disksOf } from '../machine.ts';
+import { type Extra, extraOptions, OWNER, readExtra } from '../tags.ts';
+import { Turns, type Vcenter, vmRef } from '../vcenter.ts';
+import { assertRange } from './bounds.ts';
+import { ALIGNMENT_BYTES, type DiskFile, MOST_REQUEST_BYTES, type Mover } from './mover.ts';
+
+/** `warmsite.attach.<disk>`: the session that has attached it. */
+const ATTACH = 'warmsite.attach.';
+const RESERVED_UNIT = 7;
+const UNITS = 16;
+const IN_FLIGHT = 8;
+const DEVICE_MS = 30_000;
+const CLEAN_MS = 120_000;
+const PATHS = ['config.hardware.device', 'config.extraConfig', 'runtime.powerState'];
+
+/** Sessions of this process that are open: what another one of this installation has attached was left by a process that is gone. */
+const liveSessions = new Set<string>();
+
+interface Attachment {
+  readonly file: DiskFile;
+  readonly writable: boolean;
+  users: number;
+  readonly ready: Promise<void>;
+}
+
+export class HotAdd implements Mover {
+  readonly name = 'hotadd';
+  readonly #vcenter: Vcenter;
+  readonly #appliance: MachineId;
+  readonly #devices: BlockDevices;
+  readonly #session = randomUUID();
+  readonly #attached = new Map<string, Attachment>();
+  readonly #turns = new Turns();
+
+  private constructor(vcenter: Vcenter, appliance: MachineId, devices: BlockDevices) {
+    this.#vcenter = vcenter;
+    this.#appliance = appliance;
+    this.#devices = devices;
+    liveSessions.add(this.#session);
+  }
+
+  /** Detaches first what a session that is gone has left: it would keep machines from starting and snapshots from merging. */
+  static async open(vcenter: Vcenter, appliance: MachineId, devices: BlockDevices, call: Call): Promise<HotAdd> {
+    const mover = new HotAdd(vcenter, appliance, devices);
+    try {
+      await mover.#sweep(call);
+      return mover;
+    } catch (error) {
+      liveSessions.delete(mover.#session);
+      throw error;
+    }
+  }
+
+  describe(): string {
+    return `by HotAdd into the appliance ${this.#appliance}; at most ${4 * (UNITS - 1)} disks at a time, of datastores that its host sees`;
+  }
+
+  async openRead(file: DiskFile, call: Call): Promise<DiskReader> {
+    return this.#open(file, false, call);
+  }
+
+  async openWrite(file: DiskFile, call: Call): Promise<ReplicaDisk> {
+    return this.#open(file, true, call);
+  }
+
+  async release(machine: MachineId, call: Call): Promise<void> {
+    for (const [name, attachment] of [...this.#attached])
+      if (attachment.file.machine === machine) await this.#detach(name, attachment, call);
+  }
+
+  async close(): Promise<void> {
+    // First of all: if the server cannot be reached any more, the next session sweeps.
+    liveSessions.delete(this.#session);
+    const call = this.#cleaning();
+    for (const [name, attachment] of [...this.#attached]) await this.#detach(name, attachment, call).catch(() => undefined);
+  }
+
+  async #open(file: DiskFile, writable: boolean, call: Call): Promise<ReplicaDisk> {
+    const { fileName } = file.disk;
+    const attachment = await this.#attach(fileName, file, writable, call);
+    try {
+      await attachment.ready;
+      const device = await this.#devices.open(
+        { uuid: file.disk.id },
+        { forWriting: writable, signal: call.signal, deadlineMs: Math.min(DEVICE_MS, call.deadlineMs) },
+      );
+      return this.#handle(device, file.disk, () => this.#leave(fileName, attachment));
+    } catch (error) {
+      await this.#leave(fileName, attachment).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #attach(fileName: string, file: DiskFile, writable: boolean, call: Call): Promise<Attachment> {
+    const there = this.#attached.get(fileName);
+    if (there) {
+      if (writable && !there.writable) {
+        throw new DrError('FILE_LOCKED', `disk ${file.disk.id} of ${file.machine} is being read and cannot be written`, {
+          context: { disk: file.disk.id, machine: file.machine },
+        });
+      }
+      there.users++;
+      return there;
+    }
+    const attachment: Attachment = {
+      file,
+      writable,
+      users: 1,
+      ready: this.#turns.take('appliance', () => this.#reconfigureToAttach(file, writable, call)),
+    };
+    attachment.ready.catch(() => {
+      if (this.#attached.get(fileName) === attachment) this.#attached.delete(fileName);
+    });
+    this.#attached.set(fileName, attachment);
+    return attachment;
+  }
+
+  async #leave(fileName: string, attachment: Attachment): Promise<void> {
+    attachment.users--;
+    if (attachment.users > 0 || this.#attached.get(fileName) !== attachment) return;
+    await this.#detach(fileName, attachment, this.#cleaning());
+  }
+
+  async #detach(fileName: string, attachment: Attachment, call: Call): Promise<void> {
+    if (this.#attached.get(fileName) !== attachment) return;
+    this.#attached.delete(fileName);
+    await attachment.ready.catch(() => undefined);
+    await this.#turns.take('appliance', () => this.#reconfigureToDetach((disk) => disk.id === attachment.file.disk.id, call));
+  }
+
+  async #reconfigureToAttach({ disk, machine }: DiskFile, writable: boolean, call: Call): Promise<void> {
+    const { devices, extra } = await this.#look(call);
+    const owner = extra.get(OWNER);
+    if (owner !== undefined && owner !== this.#vcenter.ownerId) {
+      throw new DrError('LOCKED_BY', `the appliance ${this.#appliance} belongs to the installation ${owner}`, {
+        hint: 'give each installation an appliance of its own',
+        context: { machine: this.#appliance, holder: owner },
+      });
+    }
+    if (disksOf(this.#appliance, devices).some(({ id }) => id === disk.id)) {
+      // Ours, from an attempt whose answer was lost.
+      if (extra.get(`${ATTACH}${disk.id}`) === this.#session) return;
+      throw new DrError('FILE_LOCKED', `disk ${disk.id} of ${machine} is attached to the appliance ${this.#appliance} by another session`, {
+        context: { disk: disk.id, machine: this.#appliance },
+      });
+    }
+    const { controller, unitNumber } = this.#freePlace(devices);
+    const device = typed('VirtualDisk', {
+      key: -1,
+      controllerKey: controller.key,
+      unitNumber,
+      capacityInKB: disk.sizeBytes / 1024,
+      backing: typed('VirtualDiskFlatVer2BackingInfo', {
+        fileName: disk.fileName,
+        // What is only read must not be changed by the appliance's own kernel either.
+        diskMode: writable ? 'independent_persistent' : 'independent_nonpersistent',
+        uuid: disk.id,
+      }),
+    });
+    const extraConfig = extraOptions({ [OWNER]: this.#vcenter.ownerId, [`${ATTACH}${disk.id}`]: this.#session });
+    await this.#vcenter.task(
+      'ReconfigVM_Task',
+      vmRef(this.#appliance),
+      { spec: { deviceChange: [{ operation: 'add', device }], extraConfig } },
+      call,
+    );
+  }
+
+  async #reconfigureToDetach(wanted: (disk: DiskDevice) => boolean, call: Call): Promise<void> {
+    const { devices } = await this.#look(call);
+    const disks = disksOf(this.#appliance, devices).filter(wanted);
+    if (disks.length === 0) return;
+    const deviceChange = disks.map(({ device }) => ({
+      operation: 'remove' as const,
+      device: typed('VirtualDisk', {
+        key: device.key,
+        controllerKey: device.controllerKey,
+        unitNumber: device.unitNumber,
+        capacityInKB: device.capacityInKB,
+      }),
+    }));
+    const extraConfig = extraOptions(Object.fromEntries(disks.map(({ id }) => [`${ATTACH}${id}`, ''])));
+    try {
+      await this.#vcenter.task('ReconfigVM_Task', vmRef(this.#appliance), { spec: { deviceChange, extraConfig } }, call);
+    } catch (error) {
+      // Somebody else was quicker: it is detached, which is all that is wanted.
+      if (!isFault(error, 'InvalidDeviceSpec', 'ManagedObjectNotFound')) throw error;
+    }
+  }
+
+  #freePlace(devices: readonly VirtualDevice[]): { controller: Controller; unitNumber: number } {
+    const taken = new Set(devices.map(({ controllerKey, unitNumber }) => `${controllerKey}:${unitNumber}`));
+    const controllers = controllersOf(devices).filter(({ $type = '' }) => /SCSI|LsiLogic|BusLogic/.test($type));
+    // The last controllers first: the appliance's own disk is on the first.
+    for (const controller of controllers.sort((a, b) => b.busNumber - a.busNumber)) {
+      for (let unitNumber = 0; unitNumber < UNITS; unitNumber++) {
+        if (unitNumber !== RESERVED_UNIT && !taken.has(`${controller.key}:${unitNumber}`)) return { controller, unitNumber };
+      }
+    }
+    throw new DrError(
+      'HOST_BUSY',
+      `the appliance ${this.#appliance} has no free place for another disk on its ${controllers.length} SCSI controllers`,
+      {
+        hint: 'give the appliance four PVSCSI controllers, or lower how many machines replicate at a time',
+        context: { machine: this.#appliance },
+      },
+    );
+  }
+
+  async #look(call: Call): Promise<{ devices: readonly VirtualDevice[]; extra: Extra; power: unknown }> {
+    const props = await this.#vcenter.props(vmRef(this.#appliance), PATHS, call);
+    return {
+      devices: (props['config.hardware.device'] ?? []) as readonly VirtualDevice[],
+      extra: readExtra(props['config.extraConfig']),
+      power: props['runtime.powerState'],
+    };
+  }
+
+  async #sweep(call: Call): Promise<void> {
+    const { extra } = await this.#look(call);
+    if (extra.get(OWNER) !== this.#vcenter.ownerId) return;
+    const left = new Set(
+      [...extra].flatMap(([key, session]) => (key.startsWith(ATTACH) && !liveSessions.has(session) ? [key.slice(ATTACH.length)] : [])),
+    );
+    if (left.size > 0) await this.#turns.take('appliance', () => this.#reconfigureToDetach((disk) => left.has(disk.id), call));
+  }
+
+  /** Its own time: what is to be cleaned must not depend on a caller who is gone. */
+  #cleaning(): Call {
+    const log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+    return { signal: new AbortController().signal, deadlineMs: CLEAN_MS, log, operationId: `detach/${this.#session}` };
+  }
+
+  #handle(device: BlockDevice, disk: DiskDevice, leave: () => Promise<void>): ReplicaDisk {
+    const what = `disk ${disk.id}`;
+    const { sizeBytes } = disk;
+    let open = true;
+    return {
+      sizeBytes,
+      alignmentBytes: ALIGNMENT_BYTES,
+      maxRequestBytes: MOST_REQUEST_BYTES,
+      maxInFlight: IN_FLIGHT,
+      read: async (offset, into, { signal }) => {
+        assertRange(what, sizeBytes, offset, into.length);
+        await device.read(offset, into, { signal });
+      },
+      write: async (offset, data, { signal }) => {
+        assertRange(what, sizeBytes, offset, data.length);
+        await device.write(offset, data, { signal });
+      },
+      writeZeroes: async (offset, length, { signal }) => {
+        assertRange(what, sizeBytes, offset, length);
+        await device.writeZeroes(offset, length, { signal });
+      },
+      flush: ({ signal }) => device.flush({ signal }),
+      [Symbol.asyncDispose]: async () => {
+        if (!open) return;
+        open = false;
+        await device[Symbol.asyncDispose]();
+        await leave();
+      },
+    };
+  }
+}

@@ -1,0 +1,69 @@
+// Snapshots of virtual machines as a tree, and those in it that are ours.
+import type { MoRef, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree } from '../../adapters/vsphere/port.ts';
+import { type Call, DrError, type MachineId } from '../../core/contract/index.ts';
+import { parseSnapshotTag, type SnapshotTag } from './tags.ts';
+import { type Vcenter, vmRef } from './vcenter.ts';
+
+export interface TaggedSnapshot {
+  readonly machine: MachineId;
+  readonly ref: MoRef;
+  readonly createdAt: string;
+  readonly tag: SnapshotTag;
+}
+
+function* walk(trees: readonly VirtualMachineSnapshotTree[]): Generator<VirtualMachineSnapshotTree> {
+  for (const tree of trees) {
+    yield tree;
+    yield* walk(tree.childSnapshotList ?? []);
+  }
+}
+
+export const taggedSnapshots = (machine: string, info: VirtualMachineSnapshotInfo | undefined): TaggedSnapshot[] =>
+  [...walk(info?.rootSnapshotList ?? [])].flatMap(({ snapshot, description, createTime }) => {
+    const tag = parseSnapshotTag(description);
+    return tag ? [{ machine: machine as MachineId, ref: snapshot, createdAt: new Date(createTime).toISOString(), tag }] : [];
+  });
+
+export const foreignSnapshots = (info: VirtualMachineSnapshotInfo | undefined): number =>
+  [...walk(info?.rootSnapshotList ?? [])].filter(({ description }) => !parseSnapshotTag(description)).length;
+
+/** Ours on one machine. Throws NOT_FOUND when there is no such machine. */
+export const snapshotsOf = async (vcenter: Vcenter, id: MachineId, kind: SnapshotTag['kind'], call: Call): Promise<TaggedSnapshot[]> => {
+  const { snapshot } = await vcenter.props(vmRef(id), ['snapshot'], call);
+  return taggedSnapshots(id, snapshot as VirtualMachineSnapshotInfo | undefined).filter(
+    ({ tag }) => tag.owner === vcenter.ownerId && tag.kind === kind,
+  );
+};
+
+/** Ours on every machine. */
+export async function* allSnapshots(vcenter: Vcenter, kind: SnapshotTag['kind'], call: Call): AsyncGenerator<TaggedSnapshot> {
+  for await (const { ref, props } of vcenter.list('VirtualMachine', ['snapshot'], call)) {
+    const info = props['snapshot'] as VirtualMachineSnapshotInfo | undefined;
+    for (const one of taggedSnapshots(ref.value, info)) if (one.tag.owner === vcenter.ownerId && one.tag.kind === kind) yield one;
+  }
+}
+
+/**
+ * Removes one snapshot and waits until it is merged away; succeeds when it is gone. A merge that left files behind is finished by a
+ * consolidation: the next snapshot on top of such a chain is how guests were corrupted elsewhere.
+ */
+export const removeSnapshot = async (vcenter: Vcenter, machine: MachineId, ref: MoRef, call: Call): Promise<void> => {
+  const vm = vmRef(machine);
+  try {
+    await vcenter.task('RemoveSnapshot_Task', ref, { removeChildren: false, consolidate: true }, call);
+  } catch (error) {
+    if (!(error instanceof DrError) || error.code !== 'NOT_FOUND') throw error;
+  }
+  if (!(await needsConsolidation(vcenter, machine, call))) return;
+  await vcenter.task('ConsolidateVMDisks_Task', vm, {}, call);
+  if (!(await needsConsolidation(vcenter, machine, call))) return;
+  throw new DrError('CONSOLIDATION_NEEDED', `the disks of machine ${machine} cannot be consolidated`, {
+    hint: 'look for a backup product or an appliance that holds a disk of the machine, release it, then consolidate in the vSphere client',
+    context: { machine },
+  });
+};
+
+const needsConsolidation = async (vcenter: Vcenter, machine: MachineId, call: Call): Promise<boolean> => {
+  const { 'runtime.consolidationNeeded': needed } = await vcenter.props(vmRef(machine), ['runtime.consolidationNeeded'], call);
+  return needed === true;
+};

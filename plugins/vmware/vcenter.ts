@@ -1,0 +1,181 @@
+// What the facets share: properties, tasks and waiting, over one session at a vCenter or ESXi host.
+import {
+  type CallOptions,
+  localizedFault,
+  type MoRef,
+  type ObjectContent,
+  type TaskInfo,
+  toError,
+  typed,
+  type VimArgs,
+  type VimMethod,
+  type VimResult,
+  type VsphereClient,
+} from '../../adapters/vsphere/port.ts';
+import { type Call, DrError } from '../../core/contract/index.ts';
+import { pollTask, type TaskState, type Time } from '../../core/plugin-kit/index.ts';
+
+/** Of a page: bounded, so that an inventory of 10,000 machines never stands in memory as one answer. */
+const PAGE_OBJECTS = 200;
+const FIRST_PAUSE_MS = 20;
+const MOST_PAUSE_MS = 2_000;
+/** A single answer of the server; what takes longer is a task. */
+const ANSWER_MS = 60_000;
+
+/** Values by property path; a path without a value is absent. */
+export type Props = Readonly<Record<string, unknown>>;
+
+/** Methods that answer with a task. */
+type TaskMethod = Extract<VimMethod, `${string}_Task`>;
+
+export interface Found {
+  readonly ref: MoRef;
+  readonly props: Props;
+}
+
+export const vmRef = (id: string): MoRef => ({ type: 'VirtualMachine', value: id });
+
+export class Vcenter {
+  readonly client: VsphereClient;
+  readonly ownerId: string;
+  readonly time: Time;
+
+  constructor(client: VsphereClient, ownerId: string, time: Time) {
+    this.client = client;
+    this.ownerId = ownerId;
+    this.time = time;
+  }
+
+  call<M extends VimMethod>(method: M, on: MoRef, args: VimArgs<M>, call: Call): Promise<VimResult<M>> {
+    call.signal.throwIfAborted();
+    return this.client.call(method, on, args, options(call));
+  }
+
+  /** Starts a task and waits for its end; answers with its result. An abort ends the waiting, the task goes on at the server. */
+  async task<M extends TaskMethod>(method: M, on: MoRef, args: VimArgs<M>, call: Call): Promise<unknown> {
+    const task = (await this.call(method, on, args, call)) as MoRef;
+    return this.awaitTask(task, `${method} on ${on.type} ${on.value}`, { method, on }, call);
+  }
+
+  async awaitTask(task: MoRef, what: string, { method, on }: { method: string; on: MoRef }, call: Call): Promise<unknown> {
+    const look = async (): Promise<TaskState<unknown>> => {
+      const {
+        'info.state': state,
+        'info.error': error,
+        'info.result': result,
+      } = await this.props(task, ['info.state', 'info.error', 'info.result'], call);
+      if (state === 'success') return { done: true, value: result };
+      if (state !== 'error') return { done: false };
+      throw toError(localizedFault(error as TaskInfo['error']), `${what} failed`, {
+        method,
+        ...(on.type === 'VirtualMachine' ? { machine: on.value } : {}),
+      });
+    };
+    return pollTask(call, what, look, { firstPauseMs: FIRST_PAUSE_MS, maxPauseMs: MOST_PAUSE_MS, time: this.time });
+  }
+
+  /** Throws NOT_FOUND. */
+  async props(ref: MoRef, paths: readonly string[], call: Call): Promise<Props> {
+    const [found] = await this.propsOf([ref], paths, call);
+    if (!found) throw notFound(ref);
+    return found.props;
+  }
+
+  /** Of several objects of one type, in no order. Throws NOT_FOUND when one does not exist. */
+  async propsOf(refs: readonly MoRef[], paths: readonly string[], call: Call): Promise<Found[]> {
+    const [first] = refs;
+    if (!first) return [];
+    for (const ref of refs) if (!REFERENCE.test(ref.value)) throw notFound(ref);
+    const found: Found[] = [];
+    for await (const one of this.#retrieve(
+      first.type,
+      paths,
+      refs.map((obj) => ({ obj })),
+      call,
+    ))
+      found.push(one);
+    return found;
+  }
+
+  /** Every object of a type below the root folder, a page at a time. */
+  async *list(type: string, paths: readonly string[], call: Call): AsyncGenerator<Found> {
+    const view = await this.view(type, call);
+    try {
+      yield* this.#retrieve(type, paths, [throughView(view)], call);
+    } finally {
+      await this.client.call('DestroyView', view, {}, { deadlineMs: ANSWER_MS }).catch(() => undefined);
+    }
+    call.signal.throwIfAborted();
+  }
+
+  view(type: string, call: Call): Promise<MoRef> {
+    const { viewManager, rootFolder } = this.client.content;
+    if (!viewManager) throw new DrError('PROTOCOL_ERROR', 'the server has no view manager');
+    return this.call('CreateContainerView', viewManager, { container: rootFolder, type: [type], recursive: true }, call);
+  }
+
+  async *#retrieve(
+    type: string,
+    paths: readonly string[],
+    objectSet: VimArgs<'RetrievePropertiesEx'>['specSet'][number]['objectSet'],
+    call: Call,
+  ): AsyncGenerator<Found> {
+    const { propertyCollector } = this.client.content;
+    const specSet = [{ propSet: [{ type, pathSet: paths }], objectSet }];
+    let page = await this.call('RetrievePropertiesEx', propertyCollector, { specSet, options: { maxObjects: PAGE_OBJECTS } }, call);
+    let token: string | undefined;
+    try {
+      for (;;) {
+        token = page?.token;
+        for (const object of page?.objects ?? []) {
+          call.signal.throwIfAborted();
+          yield toFound(object);
+        }
+        if (token === undefined) return;
+        page = await this.call('ContinueRetrievePropertiesEx', propertyCollector, { token }, call);
+        token = undefined;
+      }
+    } finally {
+      // A reader that left early: the server need not keep the rest.
+      if (token !== undefined)
+        await this.client
+          .call('CancelRetrievePropertiesEx', propertyCollector, { token }, { deadlineMs: ANSWER_MS })
+          .catch(() => undefined);
+    }
+  }
+}
+
+/** What no server gives as an id is not even asked for. */
+const REFERENCE = /^[\x21-\x7e]{1,255}$/;
+
+const notFound = ({ type, value }: MoRef): DrError =>
+  new DrError('NOT_FOUND', `there is no ${type} ${JSON.stringify(value)}`, { context: { kind: type, name: value } });
+
+const options = ({ signal, deadlineMs }: Call): CallOptions => ({ signal, deadlineMs: Math.min(deadlineMs, ANSWER_MS) });
+
+export const throughView = (view: MoRef) => ({
+  obj: view,
+  skip: true,
+  selectSet: [typed('TraversalSpec', { name: 'view', type: 'ContainerView', path: 'view', skip: false })],
+});
+
+const toFound = ({ obj, propSet = [] }: ObjectContent): Found => ({
+  ref: obj,
+  props: Object.fromEntries(propSet.map(({ name, val }) => [name, val])),
+});
+
+/** One after the other for each key: a VM takes one reconfiguration at a time. */
+export class Turns {
+  readonly #tails = new Map<string, Promise<unknown>>();
+
+  async take<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#tails.get(key) ?? Promise.resolve();
+    const mine = before.then(work, work);
+    const tail = mine.catch(() => undefined);
+    this.#tails.set(key, tail);
+    void tail.then(() => {
+      if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    });
+    return mine;
+  }
+}
