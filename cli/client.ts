@@ -50,6 +50,7 @@ export const ENGINE_READS: readonly string[] = [
   'plugin.list',
   'plugin.show',
   'endpoint.check',
+  'endpoint.identity',
   'map.suggest',
   'machine.list',
   'machine.show',

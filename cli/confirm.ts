@@ -15,6 +15,8 @@ export interface Severe {
   readonly lines: readonly string[];
   /** What cannot be undone. */
   readonly final: string;
+  /** The next step where nobody can type; repeating the command with --confirm unless told. */
+  readonly hint?: string;
 }
 
 /** CONFIRMATION_NEEDED unless the name is given; a wrong name is an error of its own, so that a script's typo does not look like a missing flag. */
@@ -25,10 +27,10 @@ export const confirm = async (cli: Cli, severe: Severe, options: Options): Promi
   if (given !== undefined)
     throw usage(
       `--confirm ${JSON.stringify(given)} is not the name of what this acts on`,
-      `repeat the command with --confirm ${shellWord(target)}`,
+      severe.hint ?? `repeat the command with --confirm ${shellWord(target)}`,
     );
   const needed = new DrError('CONFIRMATION_NEEDED', `${severe.does}: ${severe.final}`, {
-    hint: `repeat the command with --confirm ${shellWord(target)}`,
+    hint: severe.hint ?? `repeat the command with --confirm ${shellWord(target)}`,
     context: { name: target },
   });
   if (!cli.at.inIsTerminal || !cli.at.screen.errIsTerminal) throw needed;

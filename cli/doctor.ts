@@ -4,7 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type DrError, isDrError } from '../core/contract/index.ts';
 import { storePath } from '../core/engine/home.ts';
-import type { EndpointCheck } from '../core/engine/operations-setup.ts';
+import type { EndpointCheck } from '../core/engine/operations-endpoint.ts';
 import { openStore } from '../core/state/database.ts';
 import type { Cli } from './cli.ts';
 import { engineListens } from './client.ts';

@@ -2,7 +2,8 @@
 import { isMap, isScalar, LineCounter, type Node, type ParsedNode, parseAllDocuments, type Document as YamlDocument } from 'yaml';
 import { z } from 'zod';
 import { DrError } from '../core/contract/index.ts';
-import { endpointSchema, mappingSchema, planSchema, policySchema } from '../core/engine/operations-setup.ts';
+import { endpointSchema } from '../core/engine/operations-endpoint.ts';
+import { mappingSchema, planSchema, policySchema } from '../core/engine/operations-setup.ts';
 import { API_VERSION } from './output/print.ts';
 
 const id = endpointSchema.shape.id;

@@ -5,6 +5,7 @@ import type { StatusView } from '../core/engine/status.ts';
 import type { Cli } from './cli.ts';
 import { type CommandSpec, given, type Invocation, type OptionSpec, type OptionValue } from './command.ts';
 import { CONFIRM_OPTION, confirm, DRY_RUN_OPTION } from './confirm.ts';
+import { findingLine } from './findings.ts';
 import { JOB_OPTIONS, runJob } from './follow.ts';
 import { timeText } from './output/text.ts';
 
@@ -70,9 +71,11 @@ export const showDryRun = async (cli: Cli, plan: DryRun): Promise<ExitCode> => {
   const lines = [
     `dry run: ${plan.verb} of ${plan.target}; nothing was changed`,
     ...plan.steps.map((step, index) => `  ${index + 1}. ${step}`),
+    ...(plan.dataPaths ?? []).map((path) => `  at ${path.endpoint}: ${findingLine(path)}`),
     ...plan.members.flatMap((member) => [
       `  ${member.name}: ${member.allowed ? `can be done${member.takenAt ? `, at the point of ${timeText(member.takenAt)} (${member.point})` : ''}` : `not now: ${member.reason}; ${member.way}`}`,
       ...(member.notes ?? []).map((note) => `      ${note}`),
+      ...(member.findings ?? []).map((finding) => `      ${findingLine(finding)}`),
     ]),
   ];
   await cli.print.one({ kind: 'DryRun', data: plan, name: plan.target, text: lines.join('\n') });

@@ -1,6 +1,7 @@
 // The engine of one home: operations and queries, typed and checked. What CLI, API and tests call.
 import { DrError, isDrError } from './contract/index.ts';
 import type { Caller, Operation, Workbench } from './engine/operation.ts';
+import { endpointOperations } from './engine/operations-endpoint.ts';
 import { recoverOperations } from './engine/operations-recover.ts';
 import { setupOperations } from './engine/operations-setup.ts';
 import { watchOperations } from './engine/operations-watch.ts';
@@ -42,7 +43,10 @@ export interface EngineOptions {
 
 /** Everything that can be asked of an engine, by name. */
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
-  [...setupOperations, ...recoverOperations, ...watchOperations].map((operation) => [operation.name, operation as unknown as Operation]),
+  [...setupOperations, ...endpointOperations, ...recoverOperations, ...watchOperations].map((operation) => [
+    operation.name,
+    operation as unknown as Operation,
+  ]),
 );
 
 const SWEEP_EVERY_MS = 600_000;

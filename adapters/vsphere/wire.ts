@@ -1,6 +1,7 @@
 // HTTPS to a vCenter or ESXi host, by undici. There is no way to switch the check of the certificate off: an authority or a pin, nothing else.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { Agent, buildConnector, request } from 'undici';
 import { DrError } from '../../core/contract/index.ts';
@@ -31,9 +32,15 @@ const normalPin = (pin: string): Buffer => {
 
 const readAuthorities = (path: string): string => {
   try {
-    return readFileSync(path, 'utf8');
+    const pem = readFileSync(path, 'utf8');
+    // OpenSSL says nothing of a file without a certificate, and would then trust nobody.
+    new X509Certificate(pem);
+    return pem;
   } catch (cause) {
-    throw new DrError('CONFIG_INVALID', `the file of authorities ${path} cannot be read`, { context: { key: 'caFile', path }, cause });
+    throw new DrError('CONFIG_INVALID', `the file of authorities ${path} cannot be read or holds no certificate`, {
+      context: { key: 'caFile', path },
+      cause,
+    });
   }
 };
 
@@ -63,8 +70,7 @@ class HttpsWire implements Wire {
 
   async send({ method, url, headers, body, signal }: WireRequest): Promise<WireAnswer> {
     try {
-      const target = url.startsWith('/') ? `${this.#origin}${url}` : url;
-      const answer = await request(target, {
+      const answer = await request(this.#target(url), {
         method,
         headers: { ...headers },
         dispatcher: this.#agent,
@@ -76,16 +82,36 @@ class HttpsWire implements Wire {
         status: answer.statusCode,
         headers: Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, String(value)])),
         setCookies: Array.isArray(cookies) ? cookies : [cookies],
-        body: readBody(answer.body, this.#origin, signal),
+        body: readable(answer.body, this.#origin, signal),
       };
     } catch (error) {
       signal?.throwIfAborted();
-      throw translate(error, this.#origin);
+      throw await this.#explain(translate(error, this.#origin), url, signal);
     }
+  }
+
+  /** A certificate that was refused before it could be read is looked at once more, so that a person can compare it. Not that of another host. */
+  async #explain(error: DrError, url: string, signal: AbortSignal | undefined): Promise<DrError> {
+    const own = new URL(url, this.#origin).origin === this.#origin;
+    if (error.code !== 'CERTIFICATE_UNTRUSTED' || error.context.actual !== undefined || !own) return error;
+    const seen = await readCertificate(this.#origin, signal).catch(() => undefined);
+    signal?.throwIfAborted();
+    if (seen === undefined) return error;
+    const message = `${error.message} (${signerOf(seen)})`;
+    return new DrError(error.code, message, { hint: error.hint, context: { actual: sha256Of(seen) }, cause: error.cause });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent.destroy();
+  }
+
+  /** The session's cookie goes with it, so never in the clear. */
+  #target(url: string): string {
+    if (url.startsWith('/')) return `${this.#origin}${url}`;
+    if (url.startsWith('https://')) return url;
+    throw new DrError('PROTOCOL_ERROR', `${this.#origin} names a file by an address that is not https`, {
+      hint: 'switch the transfer of files to https on the server',
+    });
   }
 
   #connector({ pin, caFile }: VsphereConfig): buildConnector.connector {
@@ -95,7 +121,8 @@ class HttpsWire implements Wire {
       // A resumed session has no certificate that a pin could be compared with.
       maxCachedSessions: 0,
       ...(caFile === undefined ? {} : { ca: readAuthorities(caFile) }),
-      ...(wanted === undefined ? {} : { rejectUnauthorized: false }),
+      // Said, not left out: what is left out NODE_TLS_REJECT_UNAUTHORIZED decides.
+      rejectUnauthorized: wanted === undefined,
     });
     return (options, callback) =>
       connect(options, (error, socket) => {
@@ -106,7 +133,7 @@ class HttpsWire implements Wire {
           .digest();
         if (wanted !== undefined && !timingSafeEqual(wanted, sha256)) {
           socket.destroy();
-          return callback(untrusted(this.#origin, sha256.toString('hex'), wanted.toString('hex')), null);
+          return callback(changed(this.#origin, sha256.toString('hex'), wanted.toString('hex')), null);
         }
         this.#thumbprint = colons(
           createHash('sha1')
@@ -118,27 +145,41 @@ class HttpsWire implements Wire {
   }
 }
 
-async function* readBody(body: AsyncIterable<Buffer>, origin: string, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw translate(error, origin);
-  }
-}
-
-/** The fingerprint in the error is what `endpoint trust` shows and stores. */
-const untrusted = (origin: string, actual: string, expected?: string): DrError =>
-  new DrError(
-    'CERTIFICATE_UNTRUSTED',
-    expected === undefined
-      ? `the certificate of ${origin} is not signed by an authority that is trusted here`
-      : `the certificate of ${origin} has changed: its SHA-256 is ${colons(actual)}`,
-    {
-      hint: 'compare the fingerprint with the one that the server shows at its console, then run endpoint trust',
-      context: { ...(actual === '' ? {} : { actual }), ...(expected === undefined ? {} : { expected }) },
+/** No generator: one that was never begun does not hear of `return()`, and its connection would stay taken. */
+const readable = (body: Readable, origin: string, signal: AbortSignal | undefined): AsyncIterableIterator<Uint8Array> => {
+  const inner: AsyncIterator<Buffer> = body[Symbol.asyncIterator]();
+  const iterator: AsyncIterableIterator<Uint8Array> = {
+    next: async () => {
+      try {
+        return await inner.next();
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw translate(error, origin);
+      }
     },
-  );
+    return: async () => {
+      // What destroying breaks off is nobody's error any more.
+      body.on('error', () => undefined);
+      body.destroy();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  };
+  return iterator;
+};
+
+const COMPARE = 'compare the fingerprint with the one that the server shows at its console, then run endpoint trust';
+
+const changed = (origin: string, actual: string, expected: string): DrError =>
+  new DrError('CERTIFICATE_UNTRUSTED', `the certificate of ${origin} is not the one that was accepted: its SHA-256 is ${colons(actual)}`, {
+    hint: COMPARE,
+    context: { actual, expected },
+  });
+
+const untrusted = (code: string): string => {
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'is made out to another name';
+  return code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not signed by an authority that is trusted here';
+};
 
 const REFUSED = new Set([
   'ECONNREFUSED',
@@ -155,11 +196,12 @@ const translate = (error: unknown, origin: string): DrError => {
   if (error instanceof DrError) return error;
   const { code = '', message = '' } = (error ?? {}) as { readonly code?: string; readonly message?: string };
   const cause = { cause: error };
-  if (/^(UNSPECIFIED|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT)/.test(code)) {
-    const why =
-      code === 'ERR_TLS_CERT_ALTNAME_INVALID' ? 'is made out to another name' : code === 'CERT_HAS_EXPIRED' ? 'has expired' : undefined;
-    if (why === undefined) return untrusted(origin, '');
-    return new DrError('CERTIFICATE_UNTRUSTED', `the certificate of ${origin} ${why}`, cause);
+  if (
+    /^(UNSPECIFIED|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_EXCEEDED|UNABLE_TO_|CERT_|ERR_TLS_CERT)/.test(
+      code,
+    )
+  ) {
+    return new DrError('CERTIFICATE_UNTRUSTED', `the certificate of ${origin} ${untrusted(code)}`, { ...cause, hint: COMPARE });
   }
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) {
     return new DrError('PROTOCOL_ERROR', `${origin} does not speak TLS as it should (${code})`, {
@@ -171,18 +213,29 @@ const translate = (error: unknown, origin: string): DrError => {
   return new DrError('CONNECTION_LOST', `the connection to ${origin} was lost (${code || message})`, cause);
 };
 
-/** SHA-256 of the certificate that the server shows, whoever signed it: for a person to compare, never to trust by itself. */
-export const readFingerprint = async (address: string, signal?: AbortSignal): Promise<string> => {
+const sha256Of = ({ raw }: X509Certificate): string => createHash('sha256').update(raw).digest('hex');
+
+/** The issuer that a certificate names is a claim, and says so; that it signed itself is checked. */
+const signerOf = (certificate: X509Certificate): string => {
+  if (certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey)) return 'it is self-signed';
+  return `it names as its signer: ${certificate.issuer.split('\n').join(', ')}`;
+};
+
+/** The certificate that the server shows, whoever signed it: for a person to compare, never to trust by itself. */
+const readCertificate = async (address: string, signal?: AbortSignal): Promise<X509Certificate> => {
   const url = new URL(originOf(address));
   const connect = buildConnector({ timeout: CONNECT_MS, maxCachedSessions: 0, rejectUnauthorized: false });
   const socket = await new Promise<TLSSocket>((resolve, reject) => {
     signal?.throwIfAborted();
-    connect({ hostname: url.hostname, host: url.host, protocol: 'https:', port: url.port || '443' }, (error, made) =>
-      error || !made ? reject(translate(error, url.origin)) : resolve(made as TLSSocket),
-    );
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+    connect({ hostname: url.hostname, host: url.host, protocol: 'https:', port: url.port || '443' }, (error, made) => {
+      if (signal?.aborted) made?.destroy();
+      else if (error || !made) reject(translate(error, url.origin));
+      else resolve(made as TLSSocket);
+    });
   });
   try {
-    return createHash('sha256').update(socket.getPeerCertificate().raw).digest('hex');
+    return new X509Certificate(socket.getPeerCertificate().raw);
   } finally {
     socket.destroy();
   }

@@ -103,7 +103,7 @@ const checkReferences = (documents: readonly Located<Resource>[], known: Known):
           document.at('spec'),
           'spec',
           `endpoint ${there.id} is there with another configuration`,
-          `remove it first: warmsite endpoint remove ${there.id}`,
+          `write into the file what endpoint show ${there.id} says, or change the endpoint with endpoint set`,
         );
     }
     if (value.kind === 'Mapping') {

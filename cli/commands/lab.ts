@@ -7,7 +7,7 @@ import { type Cli, usage } from '../cli.ts';
 import { type CommandSpec, type Invocation, numberOption, type OptionSpec, type Options, textOption } from '../command.ts';
 import { BREAKS, breakLab } from '../lab/break.ts';
 import { buildEstate } from '../lab/estate.ts';
-import { findLab, labSocket, startLab, stopLab } from '../lab/process.ts';
+import { findLab, labSecret, labSocket, startLab, stopLab } from '../lab/process.ts';
 import { registerLab } from '../lab/register.ts';
 
 const DIR: OptionSpec = { flags: '--dir <dir>', about: 'where the lab keeps its disks (default: lab in the home)' };
@@ -32,11 +32,14 @@ const up = async (cli: Cli, { options }: Invocation): Promise<void> => {
   const directory = directoryOf(cli, options);
   const estatePath = join(directory, 'estate.json');
   const again = existsSync(join(directory, 'lab.json')) && existsSync(estatePath);
-  const spec = again ? (JSON.parse(readFileSync(estatePath, 'utf8')) as EstateSpec) : buildEstate({ machines: machinesOf(options) });
+  const { path: secretPath, password } = labSecret(directory);
+  const spec = again
+    ? (JSON.parse(readFileSync(estatePath, 'utf8')) as EstateSpec)
+    : buildEstate({ machines: machinesOf(options), password });
   const running = findLab(directory);
   const pid = running ?? (await startLab({ directory, seed: numberOption(options, 'seed') ?? 1, spec }));
   await cli.client('site.add');
-  await registerLab((operation, input) => cli.call(operation, input), spec, labSocket(directory));
+  await registerLab((operation, input) => cli.call(operation, input), spec, { address: labSocket(directory), secretPath });
   const data = {
     directory,
     pid,

@@ -1,7 +1,8 @@
-import { EXIT } from '../../core/contract/index.ts';
+import { EXIT, type Finding } from '../../core/contract/index.ts';
 import type { Assessment } from '../../core/engine/operations-watch.ts';
 import type { Cli } from '../cli.ts';
 import { type CommandSpec, given, type OptionSpec } from '../command.ts';
+import { isDataPath } from '../findings.ts';
 import { bytesText } from '../output/text.ts';
 
 const FILTERS: readonly OptionSpec[] = [
@@ -83,13 +84,13 @@ export const commands: readonly CommandSpec[] = [
     name: 'assess',
     about: 'Tell which machines can be protected and what the others lack; nothing is changed',
     options: FILTERS,
-    examples: ['warmsite machine assess', 'warmsite machine assess -e vcenter-a'],
+    examples: ['warmsite machine assess', 'warmsite machine assess -e vcenter-a -o wide'],
     run: async (cli, { options }) => {
       const { machines, unreachable } = await cli.call<{ machines: Assessment[]; unreachable: Unreachable[] }>(
         'machine.assess',
         given(options, 'endpoint', 'label'),
       );
-      if (cli.print.forPeople) cli.print.text(assessmentText(machines));
+      if (cli.print.forPeople) cli.print.text(assessmentText(machines, cli.print.format === 'wide'));
       else
         await cli.print.list({
           kind: 'Assessment',
@@ -103,8 +104,25 @@ export const commands: readonly CommandSpec[] = [
   },
 ];
 
+/** One line for each way that data would take: it says how many machines, wide which ones. */
+const dataPathLines = (machines: readonly Assessment[], wide: boolean): string[] => {
+  const paths = machines.flatMap((machine) =>
+    machine.findings.filter((finding) => isDataPath(finding) && finding.level === 'info').map((finding: Finding) => ({ machine, finding })),
+  );
+  const groups = [...Map.groupBy(paths, ({ finding }) => finding.message)];
+  if (groups.length === 0) return [];
+  return [
+    '',
+    'how their disks would be read',
+    ...groups.flatMap(([message, group]) => [
+      `  ${group.length} of ${machines.length}: ${message}`,
+      ...(wide ? [`    ${group.map(({ machine }) => machine.name).join(', ')}`] : []),
+    ]),
+  ];
+};
+
 /** Counts first, then what stands in the way grouped by what fixes it: one fix often serves many. */
-const assessmentText = (machines: readonly Assessment[]): string => {
+const assessmentText = (machines: readonly Assessment[], wide: boolean): string => {
   const count = (verdict: Assessment['verdict']) => machines.filter((machine) => machine.verdict === verdict).length;
   const parts = [`${count('ready')} ready`, `${count('after a fix')} after a fix`, `${count('no')} no`, `${count('protected')} protected`];
   const fixes = machines
@@ -116,5 +134,10 @@ const assessmentText = (machines: readonly Assessment[]): string => {
     return finding ? [``, `${finding.hint} (${finding.message})`, `  ${group.map(({ machine }) => machine.name).join(', ')}`] : [];
   });
   const ready = machines.filter((machine) => machine.verdict === 'ready').map((machine) => machine.name);
-  return [parts.join(', '), ...lines, ...(ready.length > 0 ? ['', 'ready', `  ${ready.join(', ')}`] : [])].join('\n');
+  return [
+    parts.join(', '),
+    ...lines,
+    ...(ready.length > 0 ? ['', 'ready', `  ${ready.join(', ')}`] : []),
+    ...dataPathLines(machines, wide),
+  ].join('\n');
 };

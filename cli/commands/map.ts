@@ -7,9 +7,10 @@ const KINDS = ['network', 'storage', 'folder', 'host'] as const;
 
 const columns: readonly Column<Mapping & { readonly because?: string }>[] = [
   { title: 'kind', value: (line) => line.kind },
-  { title: 'from', value: (line) => `${line.fromEndpoint}/${line.fromPlace}` },
-  { title: 'to', value: (line) => `${line.toEndpoint}/${line.toPlace}` },
-  { title: 'test', value: (line) => line.testPlace ?? (line.kind === 'network' ? 'isolated' : '-') },
+  { title: 'from', value: (line) => `${line.fromEndpoint}/${line.fromName ?? line.fromPlace}` },
+  { title: 'to', value: (line) => `${line.toEndpoint}/${line.toName ?? line.toPlace}` },
+  { title: 'test', value: (line) => line.testName ?? line.testPlace ?? (line.kind === 'network' ? 'isolated' : '-') },
+  { title: 'ids', wide: true, value: (line) => [line.fromPlace, line.toPlace, line.testPlace].filter((id) => id !== undefined).join(' ') },
   { title: 'because', wide: true, value: (line) => line.because },
 ];
 const nameOf = (line: Mapping): string => `${line.kind}/${line.fromEndpoint}/${line.fromPlace}/${line.toEndpoint}`;

@@ -33,6 +33,7 @@ interface NeedRow {
 }
 
 const capabilities = ({ session }: Ground) => session?.capabilities;
+const pinField = ({ subject }: Ground) => subject.plugin.manifest.config.find((field) => field.type === 'pin');
 const secretFields = ({ subject }: Ground) => subject.plugin.manifest.config.filter((field) => field.type === 'secret');
 
 export const NEEDS = {
@@ -43,6 +44,7 @@ export const NEEDS = {
   'scratch:network': { absent: 'no scratch network is given', met: (g) => g.subject.scratch?.network !== undefined },
   unreachable: { absent: 'no unreachable configuration is given', met: (g) => g.subject.unreachable !== undefined },
   secret: { absent: 'the plugin has no secret in its configuration', met: (g) => secretFields(g).length > 0 },
+  pin: { absent: 'the configuration names no pin', met: (g) => g.subject.config[pinField(g)?.name ?? ''] !== undefined },
   power: { absent: 'the session has no power facet', met: (g) => g.session?.power !== undefined },
   'power:on': { absent: 'the session cannot power on', met: (g) => capabilities(g)?.power.includes('on') ?? false },
   'power:off': { absent: 'the session cannot power off', met: (g) => capabilities(g)?.power.includes('off') ?? false },

@@ -43,7 +43,7 @@ export const manifestCases: readonly Case[] = [
     level: 0,
     title: 'each configuration field can be prompted, checked and documented',
     promise:
-      'A configuration field MUST have a unique name and a help text; a choice MUST list its choices; a default MUST be of its type; a secret MUST NOT have one.',
+      'A configuration field MUST have a unique name and a help text; a choice MUST list its choices; a default MUST be of its type; a secret or a pin MUST NOT have one, and one field at most MUST be a pin.',
     cause: 'a field was copied and not completed',
     needs: [],
     run: async ({ subject }) => {
@@ -54,9 +54,12 @@ export const manifestCases: readonly Case[] = [
       for (const field of fields) {
         assert.ok(field.help.trim() !== '', `field ${field.name} has no help`);
         assert.ok(field.type !== 'choice' || (field.choices?.length ?? 0) > 0, `field ${field.name} has no choices`);
-        assert.ok(field.type !== 'secret' || field.default === undefined, `field ${field.name} is a secret with a default`);
+        const without = field.type === 'secret' || field.type === 'pin';
+        assert.ok(!without || field.default === undefined, `field ${field.name} is a ${field.type} with a default`);
         assert.ok(defaultFits(field), `the default ${String(field.default)} of field ${field.name} is not a ${field.type}`);
       }
+      const pins = fields.filter((field) => field.type === 'pin').map((field) => field.name);
+      assert.ok(pins.length < 2, `more than one field is a pin: ${pins.join(', ')}`);
     },
   },
   {

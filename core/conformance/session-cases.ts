@@ -130,6 +130,30 @@ export const sessionCases: readonly Case[] = [
     },
   },
   {
+    id: 'SES-007',
+    level: 1,
+    title: 'another endpoint than the pinned one is refused',
+    promise:
+      'connect MUST reject an endpoint that is not the one that the pin of the configuration names, with CERTIFICATE_UNTRUSTED or HOST_KEY_MISMATCH and the SHA-256 that it saw, in 64 lower-case hex digits, as `context.actual`.',
+    cause: 'the pin is compared after the check of the certificate was switched off, or not at all',
+    needs: ['pin'],
+    run: async (ctx) => {
+      const { config, plugin } = ctx.subject;
+      const name = plugin.manifest.config.find((field) => field.type === 'pin')?.name ?? '';
+
+      const error = await assertRefused(
+        'connect with the pin of another endpoint',
+        () => ctx.connect({}, { ...config, [name]: '00'.repeat(32) }),
+        'CERTIFICATE_UNTRUSTED',
+        'HOST_KEY_MISMATCH',
+      );
+
+      const { actual = 'nothing' } = error.context;
+      assert.match(String(actual), /^[0-9a-f]{64}$/, `context.actual is ${actual}, no SHA-256 in hex`);
+      await using _known = await ctx.connect({}, { ...config, [name]: actual });
+    },
+  },
+  {
     id: 'ERR-001',
     level: 1,
     title: 'failures are errors of the contract',

@@ -84,6 +84,9 @@ export interface Place {
   readonly freeBytes?: number;
 }
 
+/** Code of a finding, of the level info or warning, that says which way data takes, why this one, and what it limits. Shown before the first run. */
+export const DATA_PATH = 'DATA_PATH';
+
 /** Something a check found. `hint` is the next step, one imperative sentence. */
 export interface Finding {
   readonly code: string;

@@ -38,7 +38,12 @@ export interface Manifest {
 
 export interface ConfigField {
   readonly name: string;
-  readonly type: 'string' | 'number' | 'boolean' | 'secret' | 'choice';
+  /**
+   * `pin`: the SHA-256 of the endpoint's certificate or host key, which connect gets as 64 lower-case hex digits. Not a secret; at most one field.
+   * With it nothing else identifies the endpoint. Without it, or when it differs, connect rejects what it has no other reason to trust with
+   * CERTIFICATE_UNTRUSTED or HOST_KEY_MISMATCH, the fingerprint that was seen in `context.actual`, for a person to compare and accept.
+   */
+  readonly type: 'string' | 'number' | 'boolean' | 'secret' | 'choice' | 'pin';
   readonly choices?: readonly string[];
   readonly required?: boolean;
   readonly default?: string | number | boolean;
@@ -81,7 +86,7 @@ export interface Session extends AsyncDisposable {
   readonly network?: Network;
   readonly fence?: FenceStore;
   readonly nativePair?: NativePair;
-  /** Version, rights held per purpose (assess, protect, recover), clock, certificates. */
+  /** Version, rights held per purpose (assess, protect, recover), clock, certificates; with the code DATA_PATH how disks are read and written. */
   check(call: Call): Promise<readonly Finding[]>;
 }
 
@@ -90,6 +95,7 @@ export interface Inventory {
   /** Throws NOT_FOUND. */
   getMachine(id: MachineId, call: Call): Promise<Machine>;
   listPlaces(kind: Place['kind'], call: Call): AsyncIterable<Place>;
+  /** What stands in the way; with the code DATA_PATH how this machine's disks would be read or written. */
   checkProtectable(id: MachineId, as: 'source' | 'target', call: Call): Promise<readonly Finding[]>;
   watch?(cursor: string | undefined, call: Call): AsyncIterable<InventoryChange>;
 }

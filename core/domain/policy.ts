@@ -58,6 +58,10 @@ export interface Mapping {
   readonly toPlace: string;
   /** Networks only: where test failovers go. Absent: an isolated network is made. */
   readonly testPlace?: string;
+  /** What the places were called when the mapping was set: for people, who do not know ids. */
+  readonly fromName?: string;
+  readonly toName?: string;
+  readonly testName?: string;
 }
 
 export interface EndpointRecord {

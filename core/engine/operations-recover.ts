@@ -1,13 +1,13 @@
 // Protect and recover: each becomes a job of durable steps, and an audit record.
 import { z } from 'zod';
-import { DrError, type MachineId } from '../contract/index.ts';
+import { DATA_PATH, DrError, type Finding, type MachineId } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
 import { factsOf } from '../failover/members.ts';
 import { type ProtectInput, planProtection } from '../failover/protect.ts';
 import { selectPoint } from '../failover/select-point.ts';
-import { emit, nowIso } from '../replication/core.ts';
+import { callFor, emit, nowIso, openEndpoint } from '../replication/core.ts';
 import { recordAudit } from '../state/events.ts';
 import { updateItem } from '../state/items.ts';
 import { findGroup, getPolicy, getSite } from '../state/records.ts';
@@ -35,8 +35,11 @@ export interface DryRun {
     readonly point?: string;
     readonly takenAt?: string;
     readonly notes?: readonly string[];
+    readonly findings?: readonly Finding[];
   }[];
   readonly steps: readonly string[];
+  /** How the endpoints would read and write: findings with the code DATA_PATH. */
+  readonly dataPaths?: readonly (Finding & { readonly endpoint: string })[];
 }
 
 const startJob = async (bench: Workbench, caller: Caller, verb: string, target: string, input: object): Promise<JobStarted> => {
@@ -92,6 +95,22 @@ const dryRun = async (
     }),
   );
   return { dryRun: true, verb: operation, target: target.name, members, steps };
+};
+
+/** As each endpoint tells by its check, before anything moves. */
+const dataPathsOf = async (
+  bench: Workbench,
+  endpoints: readonly string[],
+  signal: AbortSignal,
+): Promise<NonNullable<DryRun['dataPaths']>> => {
+  const lists = await Promise.all(
+    [...new Set(endpoints)].map(async (endpoint) => {
+      const session = await openEndpoint(bench.core, endpoint);
+      const findings = await session.check(callFor(bench.core, `check/${endpoint}`, signal));
+      return findings.filter(({ code }) => code === DATA_PATH).map((finding) => ({ endpoint, ...finding }));
+    }),
+  );
+  return lists.flat();
 };
 
 const idsOf = (target: Target) => target.items.map((item) => item.id);
@@ -256,14 +275,21 @@ export const recoverOperations = [
               name: plan.machine.name,
               allowed: !blocking,
               ...(blocking ? { reason: blocking.message, way: blocking.hint } : {}),
-              notes: [
-                `replica at ${plan.target}`,
-                `${plan.machine.spec.disks.length} disks, ${bytes} bytes`,
-                ...plan.findings.map((finding) => finding.message),
-              ],
+              notes: [`replica at ${plan.target}`, `${plan.machine.spec.disks.length} disks, ${bytes} bytes`],
+              findings: plan.findings,
             };
           }),
-          steps: ['enable change tracking', 'create the replica, powered off', 'copy what is allocated', 'seal the first recovery point'],
+          steps: [
+            'enable change tracking',
+            input.seed ? 'adopt the seed as the replica' : 'create the replica, powered off',
+            input.seed ? 'compare both sides, send what differs' : 'copy what is allocated',
+            'seal the first recovery point',
+          ],
+          dataPaths: await dataPathsOf(
+            bench,
+            [...machines.map(({ endpoint }) => endpoint), ...plans.map(({ target }) => target)],
+            caller.signal,
+          ),
         };
         return answer;
       }

@@ -1,16 +1,13 @@
-// Set up: sites, endpoints, plugins, mappings, policies, plans.
+// Set up: sites, plugins, mappings, policies, plans.
 import { z } from 'zod';
-import { DrError, type Finding, isDrError, type Place } from '../contract/index.ts';
+import { DrError, type Place } from '../contract/index.ts';
 import { DEFAULT_POLICY, type Mapping, type ReplicationPolicy } from '../domain/policy.ts';
-import { callFor, nowIso, openEndpoint, siteDirectory } from '../replication/core.ts';
+import { callFor, openEndpoint, siteDirectory } from '../replication/core.ts';
 import { reconcilePoints } from '../replication/reconcile.ts';
-import { recordAudit } from '../state/events.ts';
 import { listItems } from '../state/items.ts';
 import {
-  deleteEndpoint,
   deletePlan,
   deletePolicy,
-  getEndpoint,
   getPlan,
   getPolicy,
   getSite,
@@ -20,32 +17,14 @@ import {
   listPlans,
   listPolicies,
   listSites,
-  putEndpoint,
   putMapping,
   putPlan,
   putPolicy,
   putSite,
 } from '../state/records.ts';
-import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { audit, defineOperation, id, name, nothing, type Workbench } from './operation.ts';
 import { adoptSiteConfig, readSiteConfig } from './site-config.ts';
 import { resolveTarget } from './targets.ts';
-
-const nothing = z.strictObject({});
-const name = z.string().min(1).max(300);
-/** Ids are parts of paths and of commands. */
-const id = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'use lower-case letters, digits, dots, hyphens and underscores, at most 63');
-
-const audit = (bench: Workbench, caller: Caller, action: string, target: string, data?: Readonly<Record<string, unknown>>) =>
-  bench.core.store.transaction((tx) =>
-    recordAudit(tx, {
-      at: nowIso(bench.core),
-      actor: caller.actor,
-      action,
-      target,
-      ...(caller.reason ? { reason: caller.reason } : {}),
-      ...(data ? { data } : {}),
-    }),
-  );
 
 export const policySchema = z.strictObject({
   name: id,
@@ -82,8 +61,6 @@ export const planSchema = z.strictObject({
     .min(1),
 });
 
-export const endpointSchema = z.strictObject({ id, site: id, plugin: name, config: z.record(z.string(), z.unknown()) });
-
 const placeRef = z.strictObject({ endpoint: name, place: name });
 export const mappingSchema = z.strictObject({
   kind: z.enum(['network', 'storage', 'folder', 'host']),
@@ -92,51 +69,20 @@ export const mappingSchema = z.strictObject({
   testPlace: name.optional(),
 });
 
-export interface EndpointCheck {
-  readonly id: string;
-  readonly site: string;
-  readonly plugin: string;
-  readonly reachable: boolean;
-  readonly facets: readonly string[];
-  readonly findings: readonly Finding[];
-}
-
-const checkEndpoint = async (bench: Workbench, endpointId: string, signal: AbortSignal): Promise<EndpointCheck> => {
-  const record = await getEndpoint(bench.core.store.db, endpointId);
-  const base = { id: record.id, site: record.site, plugin: record.plugin };
-  try {
-    const session = await openEndpoint(bench.core, endpointId);
-    const findings = await session.check(callFor(bench.core, `check/${endpointId}`, signal));
-    const facets = [
-      ...(session.source ? [`source:${session.source.kind}`] : []),
-      ...(session.target ? ['target'] : []),
-      ...(session.target?.forks ? ['forks'] : []),
-      ...(session.power ? ['power'] : []),
-      ...(session.network ? ['network'] : []),
-      ...(session.fence ? ['fence'] : []),
-    ];
-    return { ...base, reachable: true, facets, findings };
-  } catch (error) {
-    if (!isDrError(error) || signal.aborted) throw error;
-    return {
-      ...base,
-      reachable: false,
-      facets: [],
-      findings: [{ code: error.code, level: 'blocks', message: error.message, hint: error.hint }],
-    };
-  }
-};
-
-const inUse = async (bench: Workbench, endpoint: string): Promise<string | undefined> =>
-  (await listItems(bench.core.store.db)).find((item) => item.source.endpoint === endpoint || item.replica?.endpoint === endpoint)?.name;
-
-const placeAt = async (bench: Workbench, kind: Place['kind'], endpoint: string, wanted: string, signal: AbortSignal): Promise<string> => {
-  if (wanted === '*') return wanted;
+/** `*` stands for all places, and has no name. */
+const placeAt = async (
+  bench: Workbench,
+  kind: Place['kind'],
+  endpoint: string,
+  wanted: string,
+  signal: AbortSignal,
+): Promise<{ readonly id: string; readonly name?: string }> => {
+  if (wanted === '*') return { id: wanted };
   const session = await openEndpoint(bench.core, endpoint);
   const known: Place[] = [];
   for await (const place of session.inventory.listPlaces(kind, callFor(bench.core, `places/${endpoint}`, signal))) known.push(place);
   const found = known.find((place) => place.id === wanted) ?? known.find((place) => place.name === wanted);
-  if (found) return found.id;
+  if (found) return found;
   throw new DrError('NOT_FOUND', `${endpoint} has no ${kind} ${JSON.stringify(wanted)}`, {
     context: { endpoint, kind, name: wanted },
     hint:
@@ -202,74 +148,6 @@ export const setupOperations = [
     },
   }),
   defineOperation({
-    name: 'endpoint.list',
-    kind: 'read',
-    summary: 'Endpoints',
-    input: nothing,
-    run: async ({ core }) => listEndpoints(core.store.db),
-  }),
-  defineOperation({
-    name: 'endpoint.show',
-    kind: 'read',
-    summary: 'One endpoint',
-    input: z.strictObject({ id: name }),
-    run: async ({ core }, input) => getEndpoint(core.store.db, input.id),
-  }),
-  defineOperation({
-    name: 'endpoint.add',
-    kind: 'change',
-    summary: 'Adds an endpoint and connects to it once; nothing is stored when that fails',
-    input: endpointSchema,
-    run: async (bench, input, caller) => {
-      const { core, registry } = bench;
-      await getSite(core.store.db, input.site);
-      registry.get(input.plugin);
-      if ((await listEndpoints(core.store.db)).some((endpoint) => endpoint.id === input.id)) {
-        throw new DrError('STATE_CONFLICT', `there is an endpoint ${input.id} already`, {
-          context: { endpoint: input.id },
-          hint: 'choose another name, or remove the endpoint first',
-        });
-      }
-      const session = await core.host.open({ id: input.id, plugin: input.plugin, config: input.config }).catch(async (error: unknown) => {
-        core.host.forget(input.id);
-        throw error;
-      });
-      const findings = await session.check(callFor(core, `check/${input.id}`, caller.signal));
-      await core.store.transaction((tx) => putEndpoint(tx, { ...input, createdAt: nowIso(core) }));
-      await audit(bench, caller, 'endpoint.add', input.id, { plugin: input.plugin, site: input.site });
-      return { id: input.id, findings };
-    },
-  }),
-  defineOperation({
-    name: 'endpoint.check',
-    kind: 'read',
-    summary: 'Connects and checks version, rights, clock and certificates',
-    input: z.strictObject({ id: name.optional() }),
-    run: async (bench, input, { signal }) => {
-      const ids = input.id ? [input.id] : (await listEndpoints(bench.core.store.db)).map((endpoint) => endpoint.id);
-      return Promise.all(ids.map((endpoint) => checkEndpoint(bench, endpoint, signal)));
-    },
-  }),
-  defineOperation({
-    name: 'endpoint.remove',
-    kind: 'change',
-    summary: 'Removes an endpoint that nothing uses',
-    input: z.strictObject({ id: name }),
-    run: async (bench, input, caller) => {
-      await getEndpoint(bench.core.store.db, input.id);
-      const user = await inUse(bench, input.id);
-      if (user)
-        throw new DrError('STATE_CONFLICT', `endpoint ${input.id} is used by ${user}`, {
-          context: { endpoint: input.id, name: user },
-          hint: 'unprotect the machines of the endpoint first',
-        });
-      await bench.core.store.transaction((tx) => deleteEndpoint(tx, input.id));
-      bench.core.host.forget(input.id);
-      await audit(bench, caller, 'endpoint.remove', input.id);
-      return { id: input.id };
-    },
-  }),
-  defineOperation({
     name: 'plugin.list',
     kind: 'read',
     summary: 'Plugins of this program',
@@ -301,17 +179,20 @@ export const setupOperations = [
         placeAt(bench, input.kind, input.from.endpoint, input.from.place, signal),
         placeAt(bench, input.kind, input.to.endpoint, input.to.place, signal),
       ]);
-      const testPlace = input.testPlace && (await placeAt(bench, input.kind, input.to.endpoint, input.testPlace, signal));
+      const test = input.testPlace ? await placeAt(bench, input.kind, input.to.endpoint, input.testPlace, signal) : undefined;
       const mapping: Mapping = {
         kind: input.kind,
         fromEndpoint: input.from.endpoint,
-        fromPlace: from,
+        fromPlace: from.id,
         toEndpoint: input.to.endpoint,
-        toPlace: to,
-        ...(testPlace ? { testPlace } : {}),
+        toPlace: to.id,
+        ...(test ? { testPlace: test.id } : {}),
+        ...(from.name === undefined ? {} : { fromName: from.name }),
+        ...(to.name === undefined ? {} : { toName: to.name }),
+        ...(test?.name === undefined ? {} : { testName: test.name }),
       };
       await bench.core.store.transaction((tx) => putMapping(tx, mapping));
-      await audit(bench, caller, 'map.set', `${input.from.endpoint}:${from}`, { ...mapping });
+      await audit(bench, caller, 'map.set', `${input.from.endpoint}:${from.id}`, { ...mapping });
       return mapping;
     },
   }),
@@ -348,6 +229,8 @@ export const setupOperations = [
               fromPlace: place.id,
               toEndpoint: input.to,
               toPlace: chosen.id,
+              fromName: place.name,
+              toName: chosen.name,
               because: same ? 'equal names' : 'the only one there',
             });
         }

@@ -77,6 +77,7 @@ export const planProtection = async (core: Core, input: ProtectInput, index: num
     });
   }
   const target = await chooseTarget(core, source.plugin, input);
+  if (input.seed) findings.push(...(await target.inventory.checkProtectable(input.seed as MachineId, 'target', call())));
   const missing = unmappedNetworks(await listMappings(core.store.db), machine.spec, asked.endpoint, target.endpointId);
   if (missing.length > 0) throw mappingMissing(machine.name, missing, asked.endpoint, target.endpointId);
   return { machine, target: target.endpointId, findings };

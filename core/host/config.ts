@@ -1,4 +1,5 @@
 import { type ConfigField, DrError, type Manifest } from '../contract/index.ts';
+import { normalPin } from './pin.ts';
 import type { Secret } from './secret.ts';
 import { parseSecretReference, type ResolveSecret, type SecretReference } from './secrets.ts';
 import { suggest } from './suggest.ts';
@@ -30,7 +31,14 @@ const hasType = (field: ConfigField, value: unknown): value is string | number |
   return typeof value === 'string';
 };
 
+const checkPin = (endpoint: EndpointConfig, field: ConfigField, value: unknown): string => {
+  const pin = typeof value === 'string' ? normalPin(value) : undefined;
+  if (pin !== undefined) return pin;
+  throw invalid(endpoint, field.name, 'is no SHA-256 fingerprint', 'write its 64 hex digits, or SHA256: and base64 as OpenSSH does');
+};
+
 const checkPlain = (endpoint: EndpointConfig, field: ConfigField, value: unknown): string | number | boolean => {
+  if (field.type === 'pin') return checkPin(endpoint, field, value);
   if (!hasType(field, value))
     throw invalid(endpoint, field.name, `must be a ${field.type === 'choice' ? 'string' : field.type}`, field.help);
   if (field.required === true && value === '') throw invalid(endpoint, field.name, 'is empty', field.help);

@@ -39,6 +39,8 @@ export interface EndpointSession extends Session {
 export interface Host extends AsyncDisposable {
   /** The same object for the same configuration; a changed configuration closes the old one. Throws CONFIG_INVALID, SECRET_MISSING, an Access or a Reach error. */
   open(endpoint: EndpointConfig): Promise<EndpointSession>;
+  /** Opens a session beside the pool for as long as `use` takes: how an endpoint answers to a configuration. What is open there stays as it is. */
+  probe<T>(endpoint: EndpointConfig, use: (session: EndpointSession) => Promise<T>): Promise<T>;
   /** Ends what is under way there and closes the session. Succeeds when it is not open. */
   close(endpointId: string): Promise<void>;
   /** The same without waiting, for an endpoint that is gone. */
@@ -80,6 +82,7 @@ class PooledHost implements Host {
   readonly #entries = new Map<string, Entry>();
   readonly #closing = new Set<Promise<void>>();
   #closed = false;
+  #probes = 0;
 
   constructor(options: HostOptions) {
     this.#of = options;
@@ -87,7 +90,7 @@ class PooledHost implements Host {
   }
 
   async open(endpoint: EndpointConfig): Promise<EndpointSession> {
-    if (this.#closed) throw new DrError('STATE_CONFLICT', `endpoint ${endpoint.id} cannot be opened: the host is closed`);
+    this.#assertOpen(endpoint);
     const known = this.#entries.get(endpoint.id);
     if (known !== undefined && isDeepStrictEqual(known.endpoint, endpoint)) return known.session;
     if (known !== undefined) this.forget(endpoint.id);
@@ -98,6 +101,19 @@ class PooledHost implements Host {
     } catch (error) {
       if (this.#entries.get(endpoint.id) === entry) this.#entries.delete(endpoint.id);
       throw error;
+    }
+  }
+
+  async probe<T>(endpoint: EndpointConfig, use: (session: EndpointSession) => Promise<T>): Promise<T> {
+    this.#assertOpen(endpoint);
+    const entry = this.#start(endpoint);
+    // No endpoint has such an id. In the pool it is only to be closed with the host.
+    const id = `${endpoint.id}\nprobe ${++this.#probes}`;
+    this.#entries.set(id, entry);
+    try {
+      return await use(await entry.session);
+    } finally {
+      await this.close(id);
     }
   }
 
@@ -121,6 +137,10 @@ class PooledHost implements Host {
     this.#closed = true;
     for (const id of [...this.#entries.keys()]) this.forget(id);
     await Promise.all(this.#closing);
+  }
+
+  #assertOpen(endpoint: EndpointConfig): void {
+    if (this.#closed) throw new DrError('STATE_CONFLICT', `endpoint ${endpoint.id} cannot be opened: the host is closed`);
   }
 
   #start(endpoint: EndpointConfig): Entry {

@@ -5,7 +5,7 @@ import { suggest } from './suggest.ts';
 export type AnyPlugin = Plugin<never>;
 
 const KEBAB_CASE = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
-const FIELD_TYPES: readonly string[] = ['string', 'number', 'boolean', 'secret', 'choice'];
+const FIELD_TYPES: readonly string[] = ['string', 'number', 'boolean', 'secret', 'choice', 'pin'];
 
 const fieldFault = (field: Manifest['config'][number]): string | undefined => {
   if (typeof field.name !== 'string' || field.name === '') return 'has a configuration field without a name';
@@ -14,7 +14,7 @@ const fieldFault = (field: Manifest['config'][number]): string | undefined => {
   if (typeof field.help !== 'string' || field.help === '') return `${of} has no help text`;
   if (field.type === 'choice' && !(field.choices && field.choices.length > 0)) return `${of} is a choice without choices`;
   if (field.default === undefined) return undefined;
-  if (field.type === 'secret') return `${of} is a secret with a default`;
+  if (field.type === 'secret' || field.type === 'pin') return `${of} is a ${field.type} with a default`;
   if (field.type === 'choice') return field.choices?.includes(String(field.default)) ? undefined : `${of} has a default that is no choice`;
   return typeof field.default === field.type ? undefined : `${of} has a default that is no ${field.type}`;
 };
@@ -26,6 +26,7 @@ const manifestFault = (manifest: Manifest): string | undefined => {
   const names = manifest.config.map((field) => field.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) return `has the configuration field ${twice} twice`;
+  if (manifest.config.filter((field) => field.type === 'pin').length > 1) return 'has more than one configuration field that is a pin';
   const { capabilities } = manifest;
   if (typeof capabilities !== 'object' || capabilities === null) return 'states no capabilities';
   if (!Array.isArray(capabilities.consistency) || !Array.isArray(capabilities.power)) return 'states no lists of consistency and power';

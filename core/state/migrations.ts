@@ -142,5 +142,11 @@ const first: Migration = {
   },
 };
 
+const mappingNames: Migration = {
+  up: async (db: Db) => {
+    for (const column of ['fromName', 'toName', 'testName']) await db.schema.alterTable('mapping').addColumn(column, 'text').execute();
+  },
+};
+
 /** By name, in order. A store that names a migration which is not here was written by a newer release. */
-export const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-first': first };
+export const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-first': first, '0002-mapping-names': mappingNames };

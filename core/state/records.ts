@@ -4,7 +4,6 @@ import {
   DEFAULT_POLICY,
   type EndpointRecord,
   type Mapping,
-  type MappingKind,
   type ProtectionGroup,
   type RecoveryPlan,
   type ReplicationPolicy,
@@ -109,19 +108,18 @@ export const deleteEndpoint = async (db: Db, id: string): Promise<void> => {
 
 export const listMappings = async (db: Db): Promise<Mapping[]> =>
   (await db.selectFrom('mapping').selectAll().orderBy('kind').orderBy('fromEndpoint').orderBy('fromPlace').execute()).map(
-    ({ testPlace, kind, ...row }) => ({
-      ...row,
-      kind: kind as MappingKind,
-      ...(testPlace === null ? {} : { testPlace }),
-    }),
+    (row) => Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null)) as unknown as Mapping,
   );
 
 export const putMapping = async (db: Db, mapping: Mapping): Promise<void> => {
-  const testPlace = mapping.testPlace ?? null;
+  const values = { testPlace: null, fromName: null, toName: null, testName: null, ...mapping };
+  const { toPlace, testPlace, fromName, toName, testName } = values;
   await db
     .insertInto('mapping')
-    .values({ ...mapping, testPlace })
-    .onConflict((c) => c.columns(['kind', 'fromEndpoint', 'fromPlace', 'toEndpoint']).doUpdateSet({ toPlace: mapping.toPlace, testPlace }))
+    .values(values)
+    .onConflict((c) =>
+      c.columns(['kind', 'fromEndpoint', 'fromPlace', 'toEndpoint']).doUpdateSet({ toPlace, testPlace, fromName, toName, testName }),
+    )
     .execute();
 };
 

@@ -6,7 +6,17 @@ export interface Schema {
   meta: { key: string; value: string };
   site: { id: string; name: string };
   endpoint: { id: string; site: string; plugin: string; config: string; createdAt: string };
-  mapping: { kind: string; fromEndpoint: string; fromPlace: string; toEndpoint: string; toPlace: string; testPlace: string | null };
+  mapping: {
+    kind: string;
+    fromEndpoint: string;
+    fromPlace: string;
+    toEndpoint: string;
+    toPlace: string;
+    testPlace: string | null;
+    fromName: string | null;
+    toName: string | null;
+    testName: string | null;
+  };
   policy: { name: string; spec: string };
   protectionGroup: { id: string; name: string; policy: string; fromSite: string; toSite: string; createdAt: string };
   item: { id: string; groupId: string; name: string; sourceKey: string; doc: string; version: number };

@@ -20,6 +20,7 @@ const SEVERE = [
   'unprotect',
   'resolve',
   'reconcile',
+  'endpoint trust',
 ];
 
 const allCommands = async (): Promise<ReadonlyMap<string, CommandSpec>> => {

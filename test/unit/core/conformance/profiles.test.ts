@@ -1,19 +1,23 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { ProfileName } from '../../../../adapters/lab/port.ts';
 import { type CaseResult, runConformance, type Subject } from '../../../../core/conformance/index.ts';
 import { guardSession } from '../../../../core/host/guard.ts';
 import { Redactor } from '../../../../core/host/secret.ts';
+import { pinned } from '../../../support/pinned-plugin.ts';
 import { memorySubject } from './memory-subject.ts';
 
 const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'kvm', 'physical'];
 
-/** Skipped where the shape of the plugin leaves nothing to prove. */
+/** Skipped where the shape of the plugin leaves nothing to prove; the lab's endpoints have no certificate (SES-007). */
 const facets: Readonly<Record<ProfileName, RegExp>> = {
-  vmware: /^(STR-|SNP-007|SNP-009|SNP-012)/,
-  hyperv: /^(STR-|SNP-009|SNP-012)/,
-  kvm: /^(STR-|SNP-007)/,
-  physical: /^(SNP-|CHG-|ALC-|RDR-|FRK-|NET-|FNC-004|FLT-00[234578]|TGT-00[1234]|TGT-011|TGT-01[34])/,
+  vmware: /^(SES-007|STR-|SNP-007|SNP-009|SNP-012)/,
+  hyperv: /^(SES-007|STR-|SNP-009|SNP-012)/,
+  kvm: /^(SES-007|STR-|SNP-007)/,
+  physical: /^(SES-007|SNP-|CHG-|ALC-|RDR-|FRK-|NET-|FNC-004|FLT-00[234578]|TGT-00[1234]|TGT-011|TGT-01[34])/,
 };
 
 const guarded = (subject: Subject): Subject => {
@@ -74,5 +78,19 @@ describe('the kit on good plugins', () => {
     expect(failures(report.results)).to.deep.equal([]);
     expect(report.results.filter(({ level, outcome }) => level === 2 && outcome !== 'skipped')).to.deep.equal([]);
     expect(good.estate.estate.revision).to.equal(before);
+  });
+
+  it('proves of a plugin with a pin that it compares it', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ws-kit-'));
+    try {
+      const config = { address: join(folder, 'endpoint.json'), pin: '11'.repeat(32) };
+      await writeFile(config.address, JSON.stringify({ fingerprint: config.pin, signed: true }));
+
+      const report = await runConformance({ plugin: pinned, config }, { only: ['SES-007'] });
+
+      expect(report.results.map(({ id, outcome }) => `${id} ${outcome}`)).to.deep.equal(['SES-007 passed']);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

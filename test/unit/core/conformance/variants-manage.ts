@@ -61,6 +61,22 @@ export const manageVariants: readonly Variant[] = [
     return good(config, host, call);
   }),
   {
+    name: 'the pin is not looked at',
+    profile: 'hyperv',
+    caughtBy: ['SES-007'],
+    breaks: ({ subject }) => ({
+      ...subject,
+      config: { ...subject.config, pin: '11'.repeat(32) },
+      plugin: {
+        ...subject.plugin,
+        manifest: {
+          ...subject.plugin.manifest,
+          config: [...subject.plugin.manifest.config, { name: 'pin', type: 'pin', help: 'fingerprint' }],
+        },
+      },
+    }),
+  },
+  {
     name: 'power verbs are promised without the facet',
     profile: 'hyperv',
     caughtBy: ['SES-002'],

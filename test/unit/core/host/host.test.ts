@@ -50,6 +50,41 @@ describe('the host', () => {
     ]);
   });
 
+  it('tries a configuration out beside the session that is open, and closes what it opened', async () => {
+    const disposed: number[] = [];
+    const bench = createBench({
+      config: [{ name: 'user', type: 'string', help: 'account' }],
+      connect: async (nth, { user }) => {
+        if (user === 'nobody') throw new DrError('AUTH_REJECTED', 'who is that');
+        return session({ dispose: async () => void disposed.push(nth) });
+      },
+    });
+    await using host = bench.host;
+    const open = await host.open(bench.endpoint);
+
+    const answer = await host.probe({ ...bench.endpoint, config: { user: 'ada' } }, async (tried) => tried !== open && tried.endpointId);
+    const refused = await failureOf(host.probe({ ...bench.endpoint, config: { user: 'nobody' } }, async () => {}));
+    const thrown = await failureOf(host.probe(bench.endpoint, () => Promise.reject(new DrError('CHECK_FAILED', 'no'))));
+
+    expect([answer, refused.code, thrown.code]).to.deep.equal(['ep1', 'AUTH_REJECTED', 'CHECK_FAILED']);
+    expect(disposed).to.deep.equal([2, 4]);
+    expect(await host.open(bench.endpoint)).to.equal(open);
+    expect(bench.connects()).to.equal(4);
+  });
+
+  it('closes what is tried out when it is closed itself', async () => {
+    let disposed = 0;
+    const bench = createBench({ parts: { dispose: async () => void disposed++ } });
+    const tried = failureOf(bench.host.probe(bench.endpoint, (opened) => opened.inventory.getMachine(m1, bench.call()).then(hang)));
+
+    await turn();
+    await bench.host[Symbol.asyncDispose]();
+
+    expect(disposed).to.equal(1);
+    expect((await failureOf(bench.host.probe(bench.endpoint, async () => {}))).code).to.equal('STATE_CONFLICT');
+    void tried;
+  });
+
   it('gives the same session for the same endpoint, also while it is being opened', async () => {
     const bench = createBench();
     await using host = bench.host;

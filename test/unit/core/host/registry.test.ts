@@ -63,6 +63,12 @@ describe('the registry', () => {
     ['a default of the wrong type', { config: field({ default: 7 }) }, /default that is no string/],
     ['a default that is no choice', { config: field({ type: 'choice', choices: ['a'], default: 'b' }) }, /default that is no choice/],
     ['a secret with a default', { config: field({ type: 'secret', default: 'x' }) }, /secret with a default/],
+    ['a pin with a default', { config: field({ type: 'pin', default: 'ab'.repeat(32) }) }, /pin with a default/],
+    [
+      'two pins',
+      { config: [...field({ type: 'pin' }), ...field({ name: 'other', type: 'pin' })] },
+      /more than one configuration field that is a pin/,
+    ],
     ['one field twice', { config: [...field({}), ...field({})] }, /field address twice/],
   ];
   for (const [what, manifest, message] of malformed) {
@@ -88,6 +94,7 @@ describe('the configuration of an endpoint', () => {
     { name: 'insecure', type: 'boolean', help: 'no TLS' },
     { name: 'mode', type: 'choice', choices: ['nbd', 'hotadd'], default: 'nbd', help: 'transport' },
     { name: 'password', type: 'secret', help: 'password of the account' },
+    { name: 'pin', type: 'pin', help: 'fingerprint' },
   ];
   const { manifest } = plugin('odd', { config: fields });
   const endpointWith = (config: Record<string, unknown>) => ({ id: 'vc1', plugin: 'odd', config });
@@ -102,11 +109,18 @@ describe('the configuration of an endpoint', () => {
     expect(secrets.map(String)).to.deep.equal(['***']);
   });
 
+  it('gives a pin in one form, however it was written', () => {
+    const { plain } = checkConfig(manifest, endpointWith({ address: 'vc', pin: `${'AB:'.repeat(31)}AB` }));
+
+    expect(plain['pin']).to.equal('ab'.repeat(32));
+  });
+
   const faults: readonly [string, Record<string, unknown>, string, string][] = [
     ['lacks a required key', {}, 'address', 'endpoint vc1: address is missing'],
     ['has an empty required key', { address: '' }, 'address', 'endpoint vc1: address is empty'],
     ['has a value of the wrong type', { address: 'vc', port: '443' }, 'port', 'endpoint vc1: port must be a number'],
     ['has a number that is none', { address: 'vc', port: Number.NaN }, 'port', 'endpoint vc1: port must be a number'],
+    ['has a pin that is no fingerprint', { address: 'vc', pin: '7654321' }, 'pin', 'endpoint vc1: pin is no SHA-256 fingerprint'],
     ['has a value that is no choice', { address: 'vc', mode: 'san' }, 'mode', 'endpoint vc1: mode must be one of nbd, hotadd'],
     [
       'has an unknown key',
@@ -147,6 +161,7 @@ describe('the configuration of an endpoint', () => {
       { address: 'a', port: '7654321' },
       { address: 'a', mode: '7654321' },
       { address: 'a', password: '7654321' },
+      { address: 'a', pin: '7654321' },
     ]) {
       const error = thrownBy(() => checkConfig(manifest, endpointWith(config)));
 
