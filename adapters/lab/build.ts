@@ -1,13 +1,18 @@
-import type { DiskSpec, MachineId, MachineSpec, NicSpec, PlaceId } from '../../core/contract/index.ts';
+import type { DiskSpec, MachineSpec, NicSpec, PlaceId } from '../../core/contract/index.ts';
 import { DrError } from '../../core/contract/index.ts';
 import { SMALLEST_DISK_BYTES } from './database.ts';
 import type { Estate } from './estate.ts';
 import { installGuest } from './guest.ts';
+import { firstPlace, newMachine } from './new-machine.ts';
 import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
 import { PROFILES } from './profiles.ts';
-import type { EndpointRecord, MachineRecord, PlaceRecord } from './records.ts';
+import type { EndpointRecord, PlaceRecord } from './records.ts';
+import { addAppliance, equipVcenter } from './vsphere/appliance.ts';
 
 const GIB = 2 ** 30;
+
+/** As a vCenter calls its objects: the id of a place is the value of its reference. */
+const VCENTER_PREFIXES = { network: 'network', storage: 'datastore', host: 'host', folder: 'group-v', pool: 'resgroup' } as const;
 
 /** Makes what the description says. Machines that are on are up at once: an estate begins in the middle of its day. */
 export const build = (estate: Estate, spec: EstateSpec): void => {
@@ -16,6 +21,7 @@ export const build = (estate: Estate, spec: EstateSpec): void => {
     if (!estate.sites.has(site.name)) estate.sites.set(site.name, { name: site.name, burned: false, linkCut: false });
     for (const endpoint of site.endpoints) buildEndpoint(estate, site.name, endpoint);
   }
+  for (const { name } of spec.sites.flatMap((site) => site.endpoints)) addAppliance(estate, estate.endpoint(name));
   estate.timeline.settle();
   estate.revision++;
 };
@@ -54,7 +60,8 @@ const buildEndpoint = (estate: Estate, site: string, spec: EndpointSpec): void =
   };
   estate.endpoints.set(spec.name, endpoint);
   const add = (kind: PlaceRecord['kind'], name: string, more: Partial<PlaceRecord> = {}): PlaceRecord => {
-    const place = { id: estate.nextId(kind) as PlaceId, kind, name, ...more };
+    const prefix = spec.profile === 'vmware' ? VCENTER_PREFIXES[kind] : kind;
+    const place = { id: estate.nextId(prefix) as PlaceId, kind, name, ...more };
     endpoint.places.push(place);
     return place;
   };
@@ -63,6 +70,7 @@ const buildEndpoint = (estate: Estate, site: string, spec: EndpointSpec): void =
   for (const name of spec.hosts ?? [`${spec.name}-host-1`]) add('host', name);
   for (const name of spec.pools ?? []) add('pool', name);
   for (const path of spec.folders ?? []) addFolders(path, add, endpoint);
+  equipVcenter(estate, endpoint);
   for (const machine of spec.machines ?? []) buildMachine(estate, endpoint, machine);
 };
 
@@ -79,9 +87,6 @@ const addFolders = (
       add('folder', name, above === undefined ? {} : { parent: above });
   }
 };
-
-const firstPlace = (endpoint: EndpointRecord, kind: PlaceRecord['kind']): PlaceRecord | undefined =>
-  endpoint.places.find((place) => place.kind === kind && !place.isolated);
 
 const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): void => {
   const machine = newMachine(estate, endpoint, seed.name, specFor(estate, endpoint, seed));
@@ -104,31 +109,6 @@ const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSee
     estate.powerOn(machine);
     machine.bootDelayMs = delay;
   }
-};
-
-/** An empty machine that is off; its disks are new layers. */
-export const newMachine = (estate: Estate, endpoint: EndpointRecord, name: string, spec: MachineSpec): MachineRecord => {
-  const host = firstPlace(endpoint, 'host')?.id;
-  const machine: MachineRecord = {
-    id: estate.newMachineId(endpoint) as MachineId,
-    endpoint: endpoint.name,
-    name,
-    spec,
-    labels: {},
-    ...(host === undefined ? {} : { host }),
-    power: 'off',
-    autostart: false,
-    writesPerSecond: 40,
-    paused: false,
-    bootDelayMs: 300,
-    shutdownDelayMs: 200,
-    refusesShutdown: false,
-    generation: 1,
-    tracked: false,
-    volumes: {},
-  };
-  for (const disk of spec.disks) machine.volumes[disk.id] = estate.createLayer(disk.sizeBytes, disk.storage!).name;
-  return estate.addMachine(machine);
 };
 
 const specFor = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): MachineSpec => {

@@ -20,7 +20,7 @@ import { Random } from './random.ts';
 import type { EndpointRecord, ForkRecord, MachineRecord, PlaceRecord, SiteRecord, SnapshotRecord } from './records.ts';
 import { type ClockMode, Timeline } from './timeline.ts';
 import { Tracker } from './tracker.ts';
-import { findTwoLive } from './two-live.ts';
+import { findTwoLive, isAppliance } from './two-live.ts';
 import { Volume } from './volume.ts';
 import { WriteCache } from './write-cache.ts';
 
@@ -35,13 +35,6 @@ interface Layer {
   readonly volume: Volume;
   readonly storage: PlaceId;
   readonly snapshot: boolean;
-}
-
-interface Freeze {
-  readonly id: string;
-  /** Held frozen after its final pass: only power ends it. */
-  held: boolean;
-  readonly callOff: () => void;
 }
 
 /** Long enough for every comparison of a run, short enough for the state file. */
@@ -62,17 +55,17 @@ export class Estate {
   readonly trackers = new Map<DiskId, Tracker>();
   readonly caches = new Map<DiskId, WriteCache>();
   readonly guests = new Map<MachineId, Guest>();
-  readonly freezes = new Map<MachineId, Freeze>();
+  /** `held`: frozen after its final pass, only power ends it. */
+  readonly freezes = new Map<MachineId, { readonly id: string; held: boolean; readonly callOff: () => void }>();
   readonly violations: Violation[] = [];
   readonly truths: Truth[] = [];
   /** So many older ones are forgotten. */
   truthsDropped = 0;
-  /** Whoever waits for something else than time. */
-  readonly changed = new EventEmitter<{ machine: [MachineId]; thaw: [MachineId] }>().setMaxListeners(0);
+  /** For whoever waits for something else than time. `any`: the revision has risen; `unreachable`: of a site, whose connections break. */
+  readonly changed = new EventEmitter<{ machine: [MachineId]; thaw: [MachineId]; any: []; unreachable: [string] }>().setMaxListeners(0);
   readonly usedBytes = new Map<PlaceId, number>();
-  /** Rises with each change that a watcher or the state file should see. */
-  revision = 0;
   counter = 0;
+  #revision = 0;
   readonly #touched = new Map<MachineId, { endpoint: string; revision: number; gone: boolean }>();
   readonly #poweredAt = new Map<MachineId, number>();
 
@@ -81,6 +74,16 @@ export class Estate {
     this.random = new Random(this.seed);
     this.store = options.store;
     this.timeline = new Timeline(options.clock ?? 'jump', options.startMs ?? Date.UTC(2026, 0, 1), (elapsedMs) => this.#elapse(elapsedMs));
+  }
+
+  /** Rises with each change that a watcher or the state file should see. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  set revision(value: number) {
+    this.#revision = value;
+    this.changed.emit('any');
   }
 
   now(): string {
@@ -213,7 +216,8 @@ export class Estate {
     return bootFirst(machine.spec).map((disk) => ({
       sizeBytes: disk.sizeBytes,
       read: (offset, into) => this.live(machine, disk.id).read(offset, into),
-      write: (offset, data) => this.write(machine, disk.id, offset, data),
+      // What a running guest writes to a disk that was pulled out goes nowhere.
+      write: (offset, data) => machine.volumes[disk.id] !== undefined && this.write(machine, disk.id, offset, data),
     }));
   }
 
@@ -267,6 +271,8 @@ export class Estate {
     const wrote = this.guests.has(machine.id) && !this.freezes.has(machine.id);
     if (cut ? !profile.trackingSurvivesPowerCut : wrote && !profile.trackingSurvivesPowerOff) this.resetTrackers(machine);
     this.#stop(machine);
+    // The hosts come back and start it: nothing else could move data then.
+    if (cut && isAppliance(machine) && !this.sites.get(this.endpoint(machine.endpoint).site)!.burned) this.powerOn(machine);
   }
 
   /** The guest ends by itself: what it has written is whole, and a tracker has saved what it knows. */

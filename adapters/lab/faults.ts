@@ -53,15 +53,20 @@ export class Faults {
 const methodMatches = (pattern: string, method: string): boolean =>
   pattern.endsWith('*') ? method.startsWith(pattern.slice(0, -1)) : pattern === method;
 
-/** The machines that a call names; a snapshot or a fork does not count as one. */
+/** The machines that a call names; a snapshot or a fork does not count as one. A block device counts as its appliance's. */
 const machinesIn = (args: object): string[] => {
-  const { machine, machines, replica, of } = args as { machine?: string; machines?: string[]; replica?: string; of?: object };
-  return [machine, replica, ...(machines ?? []), ...(of ? machinesIn(of) : [])].filter((id) => id !== undefined);
+  const { machine, machines, replica, appliance, of } = args as Record<'machine' | 'replica' | 'appliance', string | undefined> & {
+    machines?: string[];
+    of?: object;
+  };
+  return [machine, replica, appliance, ...(machines ?? []), ...(of ? machinesIn(of) : [])].filter((id) => id !== undefined);
 };
 
 const assertRule = ({ act, method }: FaultRule): void => {
   const known =
     ('error' in act && act.error in ERRORS) ||
+    ('vimFault' in act && method.startsWith('vim.')) ||
+    ('stall' in act && act.stall) ||
     ('delayMs' in act && act.delayMs >= 0) ||
     ('cut' in act && ['before', 'after'].includes(act.cut)) ||
     ('crash' in act && ['before', 'after'].includes(act.crash)) ||

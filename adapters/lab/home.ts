@@ -21,6 +21,7 @@ import { type SavedState, STATE_VERSION, type VolumeRecord } from './records.ts'
 import type { ClockMode } from './timeline.ts';
 import { Tracker } from './tracker.ts';
 import { Volume } from './volume.ts';
+import { addAppliance, equipVcenter } from './vsphere/appliance.ts';
 
 export interface HomeOptions {
   readonly directory: string;
@@ -96,6 +97,10 @@ export class LabHome {
     for (const truth of readTruths(join(this.#directory, 'truths.jsonl'))) estate.recordTruth(truth);
     this.#savedTruths = estate.truths.length + estate.truthsDropped;
     openVolumes(estate, saved.volumes, say);
+    for (const endpoint of estate.endpoints.values()) {
+      equipVcenter(estate, endpoint);
+      addAppliance(estate, endpoint);
+    }
     removeStrangers(estate, join(this.#directory, 'disks'));
     if (saved.clean) resume(estate, saved);
     else powerCut(estate, say);

@@ -1,10 +1,13 @@
 import type { Clock } from '../../core/ports/runtime.ts';
+import type { OpenWire } from '../vsphere/port.ts';
 import { type BackingStore, memoryStore } from './backing.ts';
 import { build } from './build.ts';
-import { type Connection, Dispatcher } from './dispatch.ts';
+import { Dispatcher } from './dispatch.ts';
 import { Estate } from './estate.ts';
+import type { Connection } from './gate.ts';
 import type { EstateArgs, EstateMethod, EstatePort, EstateResult, EstateSpec } from './port.ts';
 import type { ClockMode } from './timeline.ts';
+import { openInProcessWire } from './vsphere/wire.ts';
 
 export interface InProcessOptions {
   readonly spec: EstateSpec;
@@ -24,6 +27,8 @@ export interface InProcessEstate extends AsyncDisposable {
   /** The estate's clock, for an engine that shares its time. */
   readonly clock: Clock;
   readonly estate: Estate;
+  /** Speaks to the vCenters of the estate; a vmware endpoint's name is its address. */
+  readonly openWire: OpenWire;
 }
 
 /** The lab without a process: cheap enough for a sweep to make thousands. */
@@ -33,7 +38,8 @@ export const createEstate = (options: InProcessOptions): InProcessEstate => {
   return serveInProcess(new Dispatcher(estate, options.msPerCall ?? 1));
 };
 
-const serveInProcess = (dispatcher: Dispatcher): InProcessEstate => {
+/** An estate that somebody else keeps. */
+export const serveInProcess = (dispatcher: Dispatcher): InProcessEstate => {
   const { estate } = dispatcher;
   estate.timeline.start();
   const open = () => new InProcessPort(dispatcher);
@@ -42,6 +48,7 @@ const serveInProcess = (dispatcher: Dispatcher): InProcessEstate => {
     control: open(),
     clock: { now: () => estate.timeline.now(), sleep: (ms, signal) => estate.timeline.sleep(ms, signal) },
     estate,
+    openWire: openInProcessWire((endpoint) => dispatcher.vcenters.of(endpoint)),
     [Symbol.asyncDispose]: async () => {
       estate.timeline.stop();
       for (const { volume } of estate.layers.values()) volume.close();

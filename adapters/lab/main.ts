@@ -8,6 +8,7 @@ import { Dispatcher } from './dispatch.ts';
 import { LabHome } from './home.ts';
 import type { EstateSpec } from './port.ts';
 import { assertFree, serve } from './server.ts';
+import { serveVcenter } from './vsphere/server.ts';
 
 const SAVE_EVERY_MS = 1000;
 const DEMO_DISK_BYTES = 64 << 20;
@@ -35,13 +36,17 @@ const main = async (): Promise<void> => {
     spec: () => (specPath === undefined ? demoEstate({ diskBytes: Number(diskBytes) }) : readSpec(specPath)),
     say: (line) => process.stderr.write(`${line}\n`),
   });
-  const server = await serve(new Dispatcher(home.estate, 0), socketPath, () => home.save(false));
+  const dispatcher = new Dispatcher(home.estate, 0);
+  const { vcenters } = dispatcher;
+  await vcenters.serve((vcenter) => serveVcenter(vcenter, { directory, afterCall: () => home.save(false) }));
+  const server = await serve(dispatcher, socketPath, () => home.save(false));
   home.estate.timeline.start();
   // Guests boot and stop by themselves too: that must be on record without a call.
   const saver = setInterval(() => home.save(false), SAVE_EVERY_MS);
   const end = async () => {
     clearInterval(saver);
     await server[Symbol.asyncDispose]();
+    await vcenters[Symbol.asyncDispose]();
     home.close();
   };
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => void end().then(() => process.exit(0)));

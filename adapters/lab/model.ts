@@ -90,8 +90,21 @@ export const LIES = ['skipDirtyRange', 'halfData', 'resetBaseline', 'tornSnapsho
  */
 export type Lie = (typeof LIES)[number];
 
+/** `inTask`: the call starts its task, and the task ends with the error. */
+export type InjectedError =
+  | { readonly error: ErrorCode; readonly message?: string; readonly inTask?: boolean }
+  /** A vendor's fault by name, on the vendor's own wire (methods `vim.*`); `detail`: its fields. */
+  | {
+      readonly vimFault: string;
+      readonly detail?: Readonly<Record<string, unknown>>;
+      readonly message?: string;
+      readonly inTask?: boolean;
+    };
+
 export type FaultAct =
-  | { readonly error: ErrorCode; readonly message?: string }
+  | InjectedError
+  /** The answer, or the end of the task that the call starts, never comes. */
+  | { readonly stall: true }
   | { readonly delayMs: number }
   /** The connection drops; with `after` the call has taken effect. */
   | { readonly cut: 'before' | 'after' }
@@ -101,7 +114,10 @@ export type FaultAct =
 
 export interface FaultRule {
   readonly id?: string;
-  /** A method name, or a prefix ending in `*`. Methods of the control are never matched. */
+  /**
+   * A method of EstateMethods, or one on the wire of a simulated vendor (`vim.CreateSnapshot_Task`), or a prefix ending in `*`.
+   * Methods of the control are never matched.
+   */
   readonly method: string;
   readonly endpoint?: string;
   readonly machine?: string;

@@ -45,6 +45,10 @@ interface At {
 interface AtMachine extends At {
   readonly machine: MachineId;
 }
+interface AtDevice extends At {
+  readonly appliance: MachineId;
+  readonly uuid: DiskId;
+}
 interface Fenced {
   readonly fence?: Epoch | undefined;
 }
@@ -239,6 +243,16 @@ export interface EstateMethods {
     { readonly data: Uint8Array },
   ];
 
+  /** The block devices of a machine from within, by the identities of the attached disks. Waits `waitMs` for one that is to come, then NOT_FOUND. */
+  'device.open': [
+    AtDevice & { readonly forWriting: boolean; readonly waitMs: number },
+    { readonly sizeBytes: number; readonly logicalSectorBytes: number },
+  ];
+  'device.read': [AtDevice & { readonly offset: number; readonly length: number }, { readonly data: Uint8Array }];
+  'device.write': [AtDevice & { readonly offset: number; readonly data: Uint8Array }, Nothing];
+  'device.writeZeroes': [AtDevice & { readonly offset: number; readonly length: number }, Nothing];
+  'device.flush': [AtDevice, Nothing];
+
   'network.connectNic': [AtMachine & Fenced & { readonly nic: NicId; readonly to: PlaceId | 'disconnected' }, Nothing];
   'network.createTest': [At & { readonly operationId: string; readonly like: PlaceId }, { readonly place: Place }];
   'network.deleteTest': [At & { readonly place: PlaceId }, Nothing];
@@ -303,6 +317,23 @@ export interface EstateMethods {
   ];
   /** Powers a machine by hand, as somebody at the console would: no fence is asked. */
   'lab.power': [{ readonly machine: MachineId; readonly to: 'on' | 'off' }, Nothing];
+  /** Where the simulated vCenter of a vmware endpoint is; without a certificate to pin where it does not listen but is spoken to in this process. */
+  'lab.vcenter': [
+    { readonly endpoint: string },
+    { readonly address: string; readonly pin?: string; readonly username?: string; readonly appliance?: MachineId },
+  ];
+  /** `restart`: its sessions, its connections and what it remembers of tasks are gone. `newCertificate`: at the same address another one. */
+  'lab.setVcenter': [
+    {
+      readonly endpoint: string;
+      readonly sessionIdleMs?: number | undefined;
+      readonly maxSessions?: number | undefined;
+      readonly missingPrivileges?: readonly string[] | undefined;
+      readonly newCertificate?: boolean | undefined;
+      readonly restart?: boolean | undefined;
+    },
+    Nothing,
+  ];
   /** Manual clock only. */
   'lab.advance': [{ readonly ms: number }, { readonly now: string }];
   'lab.addFault': [{ readonly rule: FaultRule }, { readonly id: string }];

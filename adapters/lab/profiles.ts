@@ -42,7 +42,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     granuleBytes: 65_536,
     exactBaselines: false,
     sinceAtSnapshot: false,
-    trackingSurvivesPowerCut: true,
+    trackingSurvivesPowerCut: false,
     trackingSurvivesPowerOff: true,
     trackingSurvivesPromotion: true,
     forks: 'replica',

@@ -2,6 +2,7 @@
 import type { Baseline, DiskId, Epoch, Finding, ForkId, MachineId, MachineSpec, NicId, Place, PlaceId } from '../../core/contract/index.ts';
 import type { ProfileName, SnapshotInfo, Violation } from './port.ts';
 import type { TrackerState } from './tracker.ts';
+import type { VcenterRecord, VmRecord } from './vsphere/model.ts';
 
 export interface SiteRecord {
   readonly name: string;
@@ -15,6 +16,8 @@ export interface PlaceRecord {
   readonly name: string;
   readonly parent?: PlaceId;
   readonly capacityBytes?: number;
+  /** A share that hosts have mounted. */
+  readonly nas?: { readonly remoteHost: string; readonly remotePath: string; readonly hosts: readonly PlaceId[] };
   /** A test network and who made it: nothing on it reaches production. */
   readonly isolated?: { readonly owner: string; readonly operationId: string };
 }
@@ -27,6 +30,8 @@ export interface EndpointRecord {
   readonly password?: string;
   places: PlaceRecord[];
   fences: Record<string, Epoch>;
+  /** Of a vmware endpoint: what its vCenter knows. */
+  vsphere?: VcenterRecord;
 }
 
 export interface MachineRecord {
@@ -55,6 +60,8 @@ export interface MachineRecord {
   replica?: ReplicaMark;
   /** The fork that this machine is. */
   fork?: ForkId;
+  /** Of a machine of a vmware endpoint. */
+  vm?: VmRecord;
 }
 
 export interface ReplicaMark {
@@ -70,6 +77,8 @@ export interface SnapshotRecord {
   readonly info: SnapshotInfo;
   readonly endpoint: string;
   readonly owner: string;
+  /** Of a snapshot that a vCenter took: what its description says it is for. */
+  readonly kind?: 'cycle' | 'fork';
   readonly volumes: Record<DiskId, string>;
   readonly since: Record<DiskId, Baseline>;
 }

@@ -1,8 +1,9 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { DrError, toErrorRecord } from '../../core/contract/index.ts';
-import type { Connection, Dispatcher } from './dispatch.ts';
+import type { Dispatcher } from './dispatch.ts';
 import { encodeFrame, FrameReader, type Request, splitData } from './frames.ts';
+import type { Connection } from './gate.ts';
 import type { EstateMethod } from './port.ts';
 
 export interface LabServer extends AsyncDisposable {

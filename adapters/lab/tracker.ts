@@ -81,6 +81,19 @@ export class Tracker {
     this.#marks = [{ position: 0, owner: 'tracker', dirty: new SparseBitmap() }];
   }
 
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  /** Of the newest mark; 0 before the first. */
+  get position(): number {
+    return this.#position;
+  }
+
+  baselineAt(position: number): Baseline {
+    return this.#format(position);
+  }
+
   record(offset: number, length: number): void {
     if (length === 0) return;
     this.#marks.at(-1)!.dirty.add(Math.floor(offset / this.#granuleBytes), Math.floor((offset + length - 1) / this.#granuleBytes));

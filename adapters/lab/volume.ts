@@ -18,7 +18,7 @@ export class Volume {
   #parent: Volume | undefined;
   #states: Uint8Array;
   readonly #backing: Backing;
-  readonly #onAllocate: OnAllocate;
+  #onAllocate: OnAllocate;
   readonly #snapshots = new Set<Volume>();
   readonly #hashes = new Map<number, Buffer>();
   #allocated = 0;
@@ -174,6 +174,18 @@ export class Volume {
       parent.#snapshots.add(snapshot);
     }
     this.#snapshots.clear();
+  }
+
+  /** Takes its room elsewhere from now on. */
+  accountTo(onAllocate: OnAllocate): void {
+    this.#onAllocate(-this.allocatedBytes);
+    this.#onAllocate = onAllocate;
+    onAllocate(this.allocatedBytes);
+  }
+
+  /** Stands on another layer from now on, which reads the same as the one before: the chain below was merged. */
+  standOn(parent: Volume): void {
+    this.#parent = parent;
   }
 
   /** Copies what is not zero; the result has no parent. */

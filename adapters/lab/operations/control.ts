@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type DiskId, DrError, type Machine } from '../../../core/contract/index.ts';
+import { type DiskId, DrError, type ForkId, type Machine } from '../../../core/contract/index.ts';
 import { build } from '../build.ts';
 import { check } from '../checker.ts';
 import type { GuestDisk } from '../database.ts';
@@ -8,14 +8,20 @@ import type { Faults } from '../faults.ts';
 import { applyImage, exportImage, importImage } from '../images.ts';
 import type { EstateStatus, MachineStatus, StateRef, StateReport } from '../port.ts';
 import type { MachineRecord } from '../records.ts';
+import { isAppliance } from '../two-live.ts';
 import type { Volume } from '../volume.ts';
+import { cloneOf, forkOf, replicaOf } from '../vsphere/tags.ts';
+import { isVm } from '../vsphere/vms.ts';
 import { baseOf } from './disk.ts';
 import { type Handlers, nothing } from './handlers.ts';
 import { switchOn } from './inventory.ts';
 import { addDisk, growDisk, removeDisk } from './target.ts';
 
 /** What only a lab can do: look behind the guests' backs, and break things. */
-export const control = (faults: Faults, cutConnections: (endpoint?: string) => void): Handlers<'lab'> => ({
+export const control = (
+  faults: Faults,
+  cutConnections: (endpoint?: string) => void,
+): Omit<Handlers<'lab'>, 'lab.vcenter' | 'lab.setVcenter'> => ({
   'lab.build': ({ estate }, args) => {
     build(estate, args.spec);
     return nothing;
@@ -55,6 +61,7 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
     site.burned = true;
     for (const machine of machinesOf(estate, args.site)) estate.powerOff(machine, true);
     estate.revision++;
+    estate.changed.emit('unreachable', args.site);
     return nothing;
   },
   'lab.restoreSite': ({ estate }, args) => {
@@ -69,6 +76,7 @@ export const control = (faults: Faults, cutConnections: (endpoint?: string) => v
     const site = estate.sites.get(args.site) ?? missing('site', args.site);
     site.linkCut = !args.up;
     estate.revision++;
+    if (!args.up) estate.changed.emit('unreachable', args.site);
     return nothing;
   },
 
@@ -177,7 +185,7 @@ const machineStatus = (estate: Estate, machine: MachineRecord): MachineStatus =>
     endpoint: machine.endpoint,
     site: estate.endpoint(machine.endpoint).site,
     name: machine.name,
-    role: machine.fork === undefined ? (machine.replica ? 'replica' : 'machine') : 'fork',
+    role: roleOf(machine),
     power: machine.power,
     guestUp: guest !== undefined,
     frozen: estate.freezes.has(machine.id),
@@ -191,12 +199,27 @@ const machineStatus = (estate: Estate, machine: MachineRecord): MachineStatus =>
   };
 };
 
+const roleOf = (machine: MachineRecord): MachineStatus['role'] => {
+  if (machine.fork !== undefined || (isVm(machine) && (forkOf(machine) ?? cloneOf(machine)))) return 'fork';
+  return machine.replica || (isVm(machine) && replicaOf(machine)) ? 'replica' : 'machine';
+};
+
 const status = (estate: Estate): EstateStatus => {
-  const machines = [...estate.machines.values()];
+  const machines = [...estate.machines.values()].filter((machine) => !isAppliance(machine));
   const leftovers: EstateStatus['leftovers'][number][] = [];
-  for (const { owner, info } of estate.snapshots.values()) leftovers.push({ owner, kind: 'snapshot', id: info.id });
+  for (const { owner, info, kind } of estate.snapshots.values()) {
+    // A fork of vSphere is known by its machine and the snapshot that it stands on.
+    if (kind === 'fork') leftovers.push({ owner, kind, id: `${info.machines[0]}/${info.id}` });
+    else leftovers.push({ owner, kind: 'snapshot', id: info.id });
+  }
   for (const { owner, id, state } of estate.forks.values()) if (state !== 'promoted') leftovers.push({ owner, kind: 'fork', id });
   for (const { id, replica } of machines) if (replica && !replica.adopted) leftovers.push({ owner: replica.owner, kind: 'replica', id });
+  for (const machine of machines.filter(isVm)) {
+    const replica = replicaOf(machine);
+    const clone = cloneOf(machine);
+    if (clone) leftovers.push({ owner: clone.owner, kind: 'fork', id: `${machine.id}/clone` });
+    else if (replica && !replica.adopted) leftovers.push({ owner: replica.owner, kind: 'replica', id: machine.id });
+  }
   for (const { places } of estate.endpoints.values()) {
     for (const { id, isolated } of places) if (isolated) leftovers.push({ owner: isolated.owner, kind: 'testNetwork', id });
   }
@@ -225,12 +248,20 @@ const volumesOf = (estate: Estate, of: StateRef): Map<DiskId, Volume> => {
   }
   if ('replica' in of) {
     const machine = estate.machine(of.replica);
+    const under = isVm(machine) ? forkOf(machine) : undefined;
+    if (under) return new Map(under.disks.map(({ disk, layer }) => [disk, estate.layer(layer).volume]));
     const fork = machine.fork === undefined ? undefined : estate.forks.get(machine.fork);
     return new Map(bootFirst(fork?.before?.spec ?? machine.spec).map((disk) => [disk.id, baseOf(estate, machine, disk.id).volume]));
   }
-  const id: Machine['id'] = 'fork' in of ? (estate.forks.get(of.fork) ?? missing('fork', of.fork)).machine : of.machine;
-  const machine = estate.machine(id);
+  const machine = estate.machine('fork' in of ? machineOfFork(estate, of.fork) : of.machine);
   return new Map(bootFirst(machine.spec).map((disk) => [disk.id, estate.live(machine, disk.id)]));
+};
+
+const machineOfFork = (estate: Estate, id: ForkId): Machine['id'] => {
+  const [machine, under] = id.split('/');
+  const vm = estate.machines.get(machine as Machine['id']);
+  if (vm && isVm(vm) && (under === 'clone' ? cloneOf(vm) : forkOf(vm)?.id === under)) return vm.id;
+  return (estate.forks.get(id) ?? missing('fork', id)).machine;
 };
 
 const inspect = (estate: Estate, of: StateRef): StateReport => {

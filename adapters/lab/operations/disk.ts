@@ -15,7 +15,7 @@ interface At {
   readonly of: DiskRef;
 }
 
-const ALIGNMENT_BYTES = 512;
+export const ALIGNMENT_BYTES = 512;
 const MOST_BYTES = 4 << 20;
 
 export const disk: Handlers<'disk'> = {
@@ -71,7 +71,7 @@ export const disk: Handlers<'disk'> = {
   },
 };
 
-const assertRange = (offset: number, length: number, sizeBytes: number, most = MOST_BYTES): void => {
+export const assertRange = (offset: number, length: number, sizeBytes: number, most = MOST_BYTES): void => {
   const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (whole && length <= most && offset + length <= sizeBytes && offset % ALIGNMENT_BYTES === 0 && length % ALIGNMENT_BYTES === 0) return;
   throw new DrError(
@@ -83,7 +83,7 @@ const assertRange = (offset: number, length: number, sizeBytes: number, most = M
   );
 };
 
-const assertRoom = (estate: Estate, endpointName: string, volume: Volume, bytes: number): void => {
+export const assertRoom = (estate: Estate, endpointName: string, volume: Volume, bytes: number): void => {
   const endpoint = estate.endpoint(endpointName);
   const { storage } = estate.layer(volume.name);
   const freeBytes = estate.freeBytes(endpoint, storage);

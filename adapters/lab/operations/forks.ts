@@ -125,7 +125,7 @@ const carryFence = (estate: Estate, from: MachineRecord, to: MachineRecord): voi
 };
 
 const secondMachine = (estate: Estate, replica: MachineRecord, args: ForkArgs): MachineRecord => {
-  const { replica: _, protectedElsewhere: __, ...like } = replica;
+  const { replica: _, protectedElsewhere: __, vm: ___, ...like } = replica;
   const id = estate.newMachineId(estate.endpoint(args.endpoint)) as MachineId;
   return estate.addMachine({ ...like, id, labels: { ...replica.labels }, power: 'off', autostart: false, tracked: false, volumes: {} });
 };

@@ -1,6 +1,7 @@
 import { DrError, type Finding, type Place } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { EndpointRecord, MachineRecord, PlaceRecord } from '../records.ts';
+import { isAppliance } from '../two-live.ts';
 import { type Context, type Handlers, nothing, pageOf } from './handlers.ts';
 
 export const describePlace = (estate: Estate, endpoint: EndpointRecord, place: PlaceRecord): Place => ({
@@ -24,7 +25,8 @@ export const inventory: Handlers<'inventory' | 'session' | 'power' | 'fence'> = 
   'inventory.machines': ({ estate }, args) => {
     const wanted = Object.entries(args.labels ?? {});
     const all = [...estate.machines.values()].filter(
-      (machine) => machine.endpoint === args.endpoint && wanted.every(([key, value]) => machine.labels[key] === value),
+      (machine) =>
+        machine.endpoint === args.endpoint && !isAppliance(machine) && wanted.every(([key, value]) => machine.labels[key] === value),
     );
     const { items, next } = pageOf(all, args);
     return { machines: items.map((machine) => estate.describe(machine)), ...(next === undefined ? {} : { next }) };

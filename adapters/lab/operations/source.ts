@@ -10,7 +10,7 @@ import { type Context, extentPage, type Handlers, nothing, pageOf } from './hand
 const WRITES_BETWEEN_MACHINES = 1;
 const SKEW_MS = 5;
 /** Enough for a transaction to reach one disk only. */
-const WRITES_WHEN_TORN = 9;
+export const WRITES_WHEN_TORN = 9;
 
 export const source: Handlers<'source'> = {
   'source.enableTracking': ({ estate }, args) => {
@@ -183,7 +183,7 @@ export const quiesce = (
   return { consistency: 'application' };
 };
 
-const letWrite = (estate: Estate, machines: readonly MachineRecord[], writes: number): void => {
+export const letWrite = (estate: Estate, machines: readonly MachineRecord[], writes: number): void => {
   for (const machine of machines) for (let i = 0; i < writes; i++) estate.guests.get(machine.id)?.write(estate.timeline.now());
 };
 

@@ -8,8 +8,8 @@ import {
   type NicSpec,
   type PlaceId,
 } from '../../../core/contract/index.ts';
-import { newMachine } from '../build.ts';
 import { type Estate, missing } from '../estate.ts';
+import { newMachine } from '../new-machine.ts';
 import type { PlacedInfo, ReplicaArgs } from '../port.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
 import { type Handlers, nothing } from './handlers.ts';
@@ -150,6 +150,7 @@ const createReplica = (estate: Estate, endpoint: EndpointRecord, args: ReplicaAr
   });
   const { nics, specs } = connectNics(estate, endpoint, args.spec, args.nics);
   const machine = newMachine(estate, endpoint, args.name, { ...args.spec, disks: diskSpecs, nics: specs });
+  for (const [index, nic] of args.spec.nics.entries()) nics[nic.id] = machine.spec.nics[index]!.id;
   machine.replica = { owner: args.owner, operationId: args.operationId, adopted: false, disks, nics };
   if (args.host !== undefined) machine.host = estate.place(endpoint, args.host, 'host').id;
   if (args.folder !== undefined) machine.labels['folder'] = estate.place(endpoint, args.folder, 'folder').name;
@@ -250,10 +251,12 @@ export const addDisk = (estate: Estate, machine: MachineRecord, disk: DiskSpec):
   estate.touch(machine);
 };
 
-/** Snapshots that show the disk go with it. */
+/** Snapshots that show the disk go with it, but those of a vCenter: these keep the files that they have frozen. */
 export const removeDisk = (estate: Estate, machine: MachineRecord, id: DiskId): void => {
   const name = machine.volumes[id] ?? missing('disk', id);
-  for (const snapshot of [...estate.snapshots.values()]) if (snapshot.volumes[id] !== undefined) estate.removeSnapshot(snapshot);
+  for (const snapshot of [...estate.snapshots.values()]) {
+    if (snapshot.volumes[id] !== undefined && snapshot.kind === undefined) estate.removeSnapshot(snapshot);
+  }
   machine.spec = { ...machine.spec, disks: machine.spec.disks.filter((disk) => disk.id !== id) };
   delete machine.volumes[id];
   estate.trackers.delete(id);
