@@ -7,8 +7,17 @@ import { machines1000 } from './machines-1000.ts';
 import type { Benchmark } from './measure.ts';
 import { pluginCall } from './plugin-call.ts';
 import { pumpThroughput } from './pump.ts';
+import { vsphereClient } from './vsphere-client.ts';
 
-const BENCHMARKS: readonly Benchmark[] = [coldStart, pluginCall, journalApply, pumpThroughput, firstCopySparse, machines1000];
+const BENCHMARKS: readonly Benchmark[] = [
+  coldStart,
+  pluginCall,
+  journalApply,
+  pumpThroughput,
+  firstCopySparse,
+  machines1000,
+  vsphereClient,
+];
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

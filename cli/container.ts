@@ -3,6 +3,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
 import type { OpenEstate } from '../adapters/lab/port.ts';
+import { openLabDevices, parseLabDevices } from '../adapters/lab/vsphere/lab-devices.ts';
+import type { OpenWire } from '../adapters/vsphere/port.ts';
 import type { Log, Plugin } from '../core/contract/index.ts';
 import { type HomeLock, lockHome, storePath } from '../core/engine/home.ts';
 import { Engine } from '../core/engine.ts';
@@ -12,6 +14,7 @@ import { type Files, systemFiles } from '../core/ports/files.ts';
 import { newSystemId, type Runtime, systemClock } from '../core/ports/runtime.ts';
 import { openStore, type Store } from '../core/state/database.ts';
 import { createMemoryPlugin } from '../plugins/memory/index.ts';
+import { createVmwarePlugin, type VmwareTools } from '../plugins/vmware/index.ts';
 import { loadOwnPlugins } from './own-plugins.ts';
 
 export interface Composition {
@@ -19,8 +22,17 @@ export interface Composition {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The log goes to stderr as well. */
   readonly debug: boolean;
-  /** The way to the lab: the drill puts its own observer in between. */
+  /** The ways to the lab: the drill puts its own observer in between. */
+  readonly ways?: Ways;
+}
+
+/** How the plugins reach what they speak to. */
+export interface Ways {
   readonly openEstate?: OpenEstate;
+  /** To a vCenter; left out it is HTTPS. */
+  readonly openWire?: OpenWire;
+  /** What a plugin waits by, where it is not real time. */
+  readonly time?: VmwareTools['time'];
 }
 
 /** An engine that holds its home. Disposing it leaves running jobs to be resumed, and frees the home. */
@@ -29,11 +41,38 @@ export interface ComposedEngine extends AsyncDisposable {
   readonly log: Log;
 }
 
-const PROFILES = ['hyperv', 'vmware', 'physical', 'kvm'] as const;
+/** Kinds of the simulated estate that no plugin of their own reaches yet. */
+const MEMORY = ['hyperv', 'physical', 'kvm'] as const;
 
 /** The plugins of this program, each imported by name, and those that the home names. */
-export const createRegistry = (openEstate: OpenEstate = connectLab, own: readonly Plugin[] = []): Registry =>
-  new Registry([...PROFILES.map((profile) => createMemoryPlugin(profile, openEstate)), ...own]);
+export const createRegistry = (ways: Ways = {}, own: readonly Plugin[] = []): Registry => {
+  const openEstate = ways.openEstate ?? connectLab;
+  const memory = MEMORY.map((profile) => createMemoryPlugin(profile, openEstate));
+  return new Registry([createVmwarePlugin(vmwareTools(ways, openEstate)), ...memory, ...own]);
+};
+
+/** Adapters are loaded when an endpoint needs them: a command that reaches no vCenter pays for none of this. */
+const vmwareTools = ({ openWire, time }: Ways, openEstate: OpenEstate): VmwareTools => ({
+  openVsphere: (client) => async (config, options) => {
+    const { createOpenVsphere } = await import('../adapters/vsphere/open.ts');
+    return createOpenVsphere(openWire)(client)(config, options);
+  },
+  openBlockDevices: (where) => {
+    const lab = parseLabDevices(where);
+    if (lab) return openLabDevices(openEstate, lab);
+    return {
+      open: async (disk, options) => {
+        const { openBlockDevices } = await import('../adapters/block/linux.ts');
+        return openBlockDevices(where).open(disk, options);
+      },
+    };
+  },
+  nbd: {
+    startNbdkit: async (spec, options) => (await import('../adapters/nbd/nbdkit.ts')).startNbdkit(spec, options),
+    openNbd: async (where, options) => (await import('../adapters/nbd/client.ts')).openNbd(where, options),
+  },
+  ...(time === undefined ? {} : { time }),
+});
 
 /** Throws LOCKED_BY when another engine has the home, ENGINE_NEWER when a newer release wrote it. */
 export const composeEngine = async (composition: Composition): Promise<ComposedEngine> => {
@@ -82,7 +121,7 @@ const compose = async (composition: Composition, store: Store, lock: HomeLock): 
   container.bind<Files>(TOKENS.files).toConstantValue(systemFiles);
   container.bind<Store>(TOKENS.store).toConstantValue(store);
   container.bind<Log>(TOKENS.log).toConstantValue(log);
-  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.openEstate, own));
+  container.bind<Registry>(TOKENS.registry).toDynamicValue(() => createRegistry(composition.ways, own));
   container.bind<ResolveSecret>(TOKENS.secrets).toDynamicValue(() => createSecretResolver({ env: composition.env }));
   container
     .bind<Runtime>(TOKENS.runtime)

@@ -64,9 +64,10 @@ export const subsetOf = (table: Table): Schema => {
   const objects = pick(table.managedObjects, withBases(OBJECTS, table.managedObjects), 'managed object');
   const named = Object.values(types).flatMap(({ fields }) => fields.map(([, type]) => bare(type)));
   const params = Object.values(methods).flatMap(({ params: all }) => all.map(([, type]) => bare(type)));
+  const properties = Object.values(objects).flatMap((object) => Object.values(object.properties).map(bare));
   const enums = pick(
     table.enums,
-    [...named, ...params].filter((name) => name in table.enums),
+    [...named, ...params, ...properties].filter((name) => name in table.enums),
     'enum',
   );
   const faults = Object.keys(table.types)

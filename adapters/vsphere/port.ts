@@ -1,6 +1,8 @@
 // Two implementations: our own thin client (vim25/client.ts, the default) and node-vsphere-soap in a worker thread (node-vsphere-soap/client.ts). One suite runs over both.
 import type { AboutInfo, MoRef, ServiceContent, VimMethods } from './vim25/types.ts';
 
+export { isFault, localizedFault, toError } from './faults.ts';
+export { typed } from './vim25/encode.ts';
 export type * from './vim25/types.ts';
 
 export interface VsphereConfig {
@@ -18,7 +20,7 @@ export interface VsphereConfig {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** TIMED_OUT once it has passed; 60 s unless told. */
+  /** TIMED_OUT once it has passed; 60 s unless told, for a file no limit. */
   readonly deadlineMs?: number | undefined;
 }
 
@@ -65,7 +67,7 @@ export type OpenVsphere = (config: VsphereConfig, options?: CallOptions) => Prom
 /** One request over the wire. What is below is TLS, or a simulated vCenter in the same process. */
 export interface WireRequest {
   readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST';
-  /** Path and query; an absolute URL goes to another host of the same server. */
+  /** Path and query; an absolute https URL goes to another host of the same server. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | undefined;

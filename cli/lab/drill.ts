@@ -17,8 +17,8 @@ import { type DrillReport, isRight, judge, type Stage, sentOf } from './drill-re
 import { buildEstate } from './estate.ts';
 import { Notary } from './notary.ts';
 import { OwnDisk } from './own-disk.ts';
-import { findLab, labSocket, startLab, stopLab } from './process.ts';
-import { LAB_POLICY, registerLab } from './register.ts';
+import { findLab, labSecret, labSocket, startLab, stopLab } from './process.ts';
+import { LAB_POLICY, type LabPlace, registerLab } from './register.ts';
 
 export interface DrillOptions {
   readonly directory?: string | undefined;
@@ -50,14 +50,19 @@ export const runDrill = async (options: DrillOptions, audience: Audience, signal
   const started = Date.now();
   const ownDisk = options.diskPath === undefined ? undefined : OwnDisk.open(resolve(options.diskPath), join(directory, 'own'));
   try {
-    const spec = buildEstate({ machines: options.machines, ...(ownDisk ? { ownDiskBytes: ownDisk.sizeBytes } : {}) });
+    const secret = labSecret(labDirectory);
+    const spec = buildEstate({
+      machines: options.machines,
+      password: secret.password,
+      ...(ownDisk ? { ownDiskBytes: ownDisk.sizeBytes } : {}),
+    });
     const labPid = await startLab({ directory: labDirectory, seed: options.seed, spec });
     await using control = await connectLab(labSocket(labDirectory));
     const notary = new Notary(control);
-    await using composed = await composeEngine({ home: join(directory, 'home'), env: {}, debug: false, openEstate: notary.openEstate });
+    await using composed = await composeEngine({ home: join(directory, 'home'), env: {}, debug: false, ways: notary.ways });
     notary.watch(composed.engine.core);
     const drill = new Drill(composed.engine, control, notary, audience, signal, ownDisk);
-    await drill.prepare(spec, labSocket(labDirectory));
+    await drill.prepare(spec, { address: labSocket(labDirectory), secretPath: secret.path });
     await drill.story();
     return judge({
       ...drill.outcome(),
@@ -120,10 +125,10 @@ class Drill {
     };
   }
 
-  async prepare(spec: ReturnType<typeof buildEstate>, address: string): Promise<void> {
+  async prepare(spec: ReturnType<typeof buildEstate>, place: LabPlace): Promise<void> {
     await this.#stage('estate', async () => {
       await this.#engine.start();
-      await registerLab((operation, input) => this.#director.call(operation, input), spec, address);
+      await registerLab((operation, input) => this.#director.call(operation, input), spec, place);
       if (this.#ownDisk) this.#audience.say(await this.#ownDisk.load(this.#lab));
       const { machines } = await this.#director.call<{ machines: { sizeBytes: number; disks: number }[] }>('machine.list', {});
       const disks = machines.reduce((sum, machine) => sum + machine.disks, 0);

@@ -13,6 +13,8 @@ export const PAIRS = [
 
 export interface EstateOptions {
   readonly machines: number;
+  /** Of the account at the vCenters. */
+  readonly password: string;
   /** A machine for a user's own disk image, of this size, off and without a workload. */
   readonly ownDiskBytes?: number;
 }
@@ -125,6 +127,7 @@ export const buildEstate = (options: EstateOptions): EstateSpec => {
     networks: ['production', 'management'],
     storage: [{ name: `${name}-store`, capacityBytes: Math.max(64 * GIB, total * 4) }],
     machines: seeds.filter((entry) => entry.endpoint === name).map(({ seed }) => seed),
+    ...(profile === 'vmware' ? { username: 'warmsite@vsphere.local', password: options.password } : {}),
     ...more,
   });
   return {

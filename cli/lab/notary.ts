@@ -1,11 +1,17 @@
 // Looks at every copy just before it is powered on, past the engine and past the plugins, and compares it with what its guest had written.
 import { connectLab } from '../../adapters/lab/client.ts';
 import type { DiskDigest, EstateArgs, EstateMethod, EstatePort, OpenEstate, StateReport, Truth } from '../../adapters/lab/port.ts';
+import type { OpenWire } from '../../adapters/vsphere/port.ts';
+import { openWire } from '../../adapters/vsphere/wire.ts';
 import type { MachineId } from '../../core/contract/index.ts';
 import type { Item } from '../../core/domain/item.ts';
 import type { Core } from '../../core/replication/core.ts';
 import { listItems } from '../../core/state/items.ts';
 import { listPoints } from '../../core/state/points.ts';
+import type { Ways } from '../container.ts';
+
+/** The machine that a vCenter is asked to power on. */
+const POWER_ON = /<PowerOnVM_Task [^>]*><_this [^>]*>([^<]+)</;
 
 export interface Sighting {
   readonly stage: string;
@@ -70,8 +76,12 @@ export class Notary {
     this.#core = core;
   }
 
-  /** For the plugins: the lab's own client, but for the look that comes before each power-on. */
-  readonly openEstate: OpenEstate = async (address) => {
+  /** For the plugins: the lab's own client and HTTPS, but for the look that comes before each power-on. */
+  get ways(): Ways {
+    return { openEstate: this.#openEstate, openWire: this.#openWire };
+  }
+
+  readonly #openEstate: OpenEstate = async (address) => {
     const port = await connectLab(address);
     return {
       call: async (method, args, options) => {
@@ -82,9 +92,28 @@ export class Notary {
     };
   };
 
+  readonly #openWire: OpenWire = (config) => {
+    const wire = openWire(config);
+    return {
+      get thumbprintSha1() {
+        return wire.thumbprintSha1;
+      },
+      send: async (request) => {
+        const machine = typeof request.body === 'string' ? POWER_ON.exec(request.body)?.[1] : undefined;
+        if (machine !== undefined) await this.#lookAt(machine as MachineId);
+        return wire.send(request);
+      },
+      [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
+    };
+  };
+
   async #beforePower<M extends EstateMethod>(_method: M, args: EstateArgs<M>): Promise<void> {
     const { machine, to } = args as EstateArgs<'power.set'>;
-    if (to !== 'on' || !this.#core) return;
+    if (to === 'on') await this.#lookAt(machine);
+  }
+
+  async #lookAt(machine: MachineId): Promise<void> {
+    if (!this.#core) return;
     const copy = copyOf(await listItems(this.#core.store.db), machine);
     if (copy) this.sightings.push(await this.#look(this.#core, copy, machine));
   }

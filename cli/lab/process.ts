@@ -1,7 +1,8 @@
 // The lab as a process of its own: killing the engine is then no power cut of both sites.
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +11,14 @@ import type { EstateSpec } from '../../adapters/lab/port.ts';
 import { DrError } from '../../core/contract/index.ts';
 
 export const labSocket = (directory: string): string => join(directory, 'lab.sock');
+
+/** The password of the lab's vCenters: made up once, and kept where only the owner can read it. */
+export const labSecret = (directory: string): { readonly path: string; readonly password: string } => {
+  const path = join(directory, 'vcenter.secret');
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (!existsSync(path)) writeFileSync(path, `${randomBytes(12).toString('hex')}\n`, { mode: 0o600 });
+  return { path, password: readFileSync(path, 'utf8').trim() };
+};
 
 const READY_MS = 20_000;
 const STOP_MS = 20_000;

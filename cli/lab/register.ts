@@ -1,19 +1,52 @@
 // Makes a home know the lab: sites, endpoints, mappings, and a policy that suits a demonstration.
-import type { EstateSpec } from '../../adapters/lab/port.ts';
+import { connectLab } from '../../adapters/lab/client.ts';
+import type { EndpointSpec, EstateSpec } from '../../adapters/lab/port.ts';
+import { labDevicesUrl } from '../../adapters/lab/vsphere/lab-devices.ts';
+import { DrError } from '../../core/contract/index.ts';
 import { PAIRS } from './estate.ts';
 
 export type CallOperation = (operation: string, input: unknown) => Promise<unknown>;
 
 export const LAB_POLICY = 'lab';
 
-export const registerLab = async (call: CallOperation, spec: EstateSpec, address: string): Promise<void> => {
+export interface LabPlace {
+  /** Path of its socket. */
+  readonly address: string;
+  /** File with the password of its vCenters. */
+  readonly secretPath: string;
+}
+
+/** The vCenters are reached as real ones are, by HTTPS with a pin; everything else by the lab's socket. */
+const reached = async (
+  { name, profile, username }: EndpointSpec,
+  { address, secretPath }: LabPlace,
+): Promise<{ plugin: string; config: object }> => {
+  if (profile !== 'vmware') return { plugin: `memory-${profile}`, config: { address, endpoint: name } };
+  await using lab = await connectLab(address);
+  const vcenter = await lab.call('lab.vcenter', { endpoint: name });
+  const { pin, appliance } = vcenter;
+  if (appliance === undefined) throw new DrError('INTERNAL', `the vCenter ${name} of the lab has no appliance`);
+  const devices = labDevicesUrl({ address, endpoint: name, appliance });
+  return {
+    plugin: 'vmware',
+    config: {
+      address: vcenter.address,
+      username: username ?? 'warmsite',
+      password: { file: secretPath },
+      ...(pin ? { pin } : {}),
+      appliance,
+      devices,
+    },
+  };
+};
+
+export const registerLab = async (call: CallOperation, spec: EstateSpec, place: LabPlace): Promise<void> => {
   const known = new Set(((await call('endpoint.list', {})) as { id: string }[]).map(({ id }) => id));
   for (const site of spec.sites) {
     await call('site.add', { id: site.name, name: `${site.name} (lab)` });
     for (const endpoint of site.endpoints) {
       if (known.has(endpoint.name)) continue;
-      const config = { address, endpoint: endpoint.name };
-      await call('endpoint.add', { id: endpoint.name, site: site.name, plugin: `memory-${endpoint.profile}`, config });
+      await call('endpoint.add', { id: endpoint.name, site: site.name, ...(await reached(endpoint, place)) });
     }
   }
   const storageOf = (name: string) =>

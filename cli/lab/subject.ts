@@ -1,9 +1,10 @@
-// The memory plugins as subjects of the conformance kit, over an estate in this process.
+// The plugins that speak to the lab as subjects of the conformance kit, over an estate in this process.
 import { createEstate, type InProcessEstate } from '../../adapters/lab/in-process.ts';
 import type { EstateSpec, ProfileName } from '../../adapters/lab/port.ts';
+import { labDevicesUrl } from '../../adapters/lab/vsphere/lab-devices.ts';
 import type { ConformanceLab, Subject } from '../../core/conformance/index.ts';
 import { DrError } from '../../core/contract/index.ts';
-import { createRegistry } from '../container.ts';
+import { createRegistry, type Ways } from '../container.ts';
 
 const MIB = 2 ** 20;
 const ENDPOINT = 'endpoint';
@@ -39,36 +40,72 @@ const labOf = ({ control }: InProcessEstate): ConformanceLab => ({
   },
 });
 
-const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'kvm', 'physical'];
+const SUBJECTS: Readonly<Record<string, ProfileName>> = {
+  vmware: 'vmware',
+  'memory-hyperv': 'hyperv',
+  'memory-kvm': 'kvm',
+  'memory-physical': 'physical',
+};
 
 /** A plugin of this program that speaks to the lab; NOT_FOUND for others. The estate ends with the subject. */
 export const labSubject = async (id: string): Promise<Subject & AsyncDisposable> => {
-  const profile = PROFILES.find((candidate) => id === `memory-${candidate}`);
+  const profile = Object.hasOwn(SUBJECTS, id) ? SUBJECTS[id] : undefined;
   if (!profile)
     throw new DrError('NOT_FOUND', `no plugin ${JSON.stringify(id)} can be checked against the lab, and there is no such file`, {
       context: { kind: 'plugin', name: id },
-      hint: `name a file, or one of: ${PROFILES.map((name) => `memory-${name}`).join(', ')}`,
+      hint: `name a file, or one of: ${Object.keys(SUBJECTS).join(', ')}`,
     });
   const estate = createEstate({ spec: scratchEstate(profile) });
-  const registry = createRegistry(async (address) => {
-    if (address !== 'nowhere') return estate.open();
-    throw new DrError('CONNECTION_REFUSED', 'no lab answers at nowhere');
-  });
-  const at = { endpoint: ENDPOINT, owner: 'setup' };
-  const { machines } = await estate.control.call('inventory.machines', at);
-  const { places } = await estate.control.call('inventory.places', { ...at, kind: 'network' });
-  const [first, second, adopt] = machines.map((machine) => machine.id);
+  const plugin = createRegistry(waysInto(estate)).get(id) as Subject['plugin'];
+  const config = profile === 'vmware' ? await vcenterConfig(estate) : { endpoint: ENDPOINT };
+  const { machines, networks } = await lookAround(plugin, config);
+  const [first, second, adopt] = machines;
   return {
-    plugin: registry.get(id) as Subject['plugin'],
-    config: { endpoint: ENDPOINT },
-    unreachable: { endpoint: ENDPOINT, address: 'nowhere' },
+    plugin,
+    config,
+    unreachable: { ...config, address: NOWHERE },
     scratch: {
       machines: [first, second].filter((machine) => machine !== undefined),
       ...(adopt ? { adopt } : {}),
-      ...(places[0] ? { network: places[0].id } : {}),
+      ...(networks[0] ? { network: networks[0] } : {}),
     },
     lab: labOf(estate),
     scale: { diskBytes: MIB, machines: machines.length, shutdownMs: 2_000 },
     [Symbol.asyncDispose]: () => estate[Symbol.asyncDispose](),
+  };
+};
+
+const NOWHERE = 'nowhere';
+
+const waysInto = (estate: InProcessEstate): Ways => ({
+  openEstate: async (address) => {
+    if (address !== NOWHERE) return estate.open();
+    throw new DrError('CONNECTION_REFUSED', `no lab answers at ${NOWHERE}`);
+  },
+  openWire: (config) => {
+    if (config.address !== NOWHERE) return estate.openWire(config);
+    throw new DrError('CONNECTION_REFUSED', `no vCenter answers at ${NOWHERE}`);
+  },
+  time: { now: () => estate.clock.now(), sleep: (ms, signal) => estate.clock.sleep(ms, signal) },
+});
+
+const vcenterConfig = async ({ control }: InProcessEstate): Promise<Record<string, string>> => {
+  const { address, appliance } = await control.call('lab.vcenter', { endpoint: ENDPOINT });
+  if (appliance === undefined) throw new DrError('INTERNAL', 'the vCenter of the lab has no appliance');
+  const devices = labDevicesUrl({ address: 'in-process', endpoint: ENDPOINT, appliance });
+  return { address, username: 'kit', password: 'password-of-the-kit', appliance, devices };
+};
+
+/** Asked of the plugin: its ids are its own. */
+const lookAround = async (plugin: Subject['plugin'], config: Readonly<Record<string, unknown>>) => {
+  const log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+  const call = { signal: new AbortController().signal, deadlineMs: 10_000, operationId: 'setup', log };
+  await using session = await plugin.connect(config, { ownerId: 'setup', scratchDir: '.' }, call);
+  const machines = await Array.fromAsync(session.inventory.listMachines({}, call));
+  const networks = await Array.fromAsync(session.inventory.listPlaces('network', call));
+  const named = (name: string) => machines.find((machine) => machine.name === name)?.id;
+  return {
+    machines: ['two disks', 'one disk', 'to adopt', 'empty'].map(named),
+    networks: networks.filter(({ name }) => name === 'production').map(({ id }) => id),
   };
 };

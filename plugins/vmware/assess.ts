@@ -33,9 +33,14 @@ export const assess = async (
   call: Call,
 ): Promise<Finding[]> => {
   const props = await vcenter.props(vmRef(id), PATHS, call);
-  const common = [...stateFindings(props), ...deviceFindings(id, props)];
+  const common = [...applianceFindings(id, paths), ...stateFindings(props), ...deviceFindings(id, props)];
   return as === 'source' ? [...common, ...sourceFindings(props, paths)] : [...common, ...targetFindings(props, paths)];
 };
+
+const applianceFindings = (id: MachineId, { appliance }: DataPaths): Finding[] =>
+  id === appliance
+    ? [finding('IS_APPLIANCE', 'blocks', 'the machine is the appliance that carries the disks of others', 'protect another machine')]
+    : [];
 
 const stateFindings = (props: Props): Finding[] => {
   const findings: Finding[] = [];

@@ -27,7 +27,7 @@ import type { DataPaths } from './movers/choose.ts';
 import { toVcenter } from './names.ts';
 import { powerOff } from './power.ts';
 import { clearedNics, clearedTags, lookAt, nicTags, ownReplica, placedAs, type Replica } from './replica.ts';
-import { allSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
+import { allSnapshots, consolidate, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
 import {
   assertEpoch,
   DROP,
@@ -90,6 +90,7 @@ const createOverlay = async (ground: Ground, id: MachineId, as: ForkRequest, cal
     if (other) throw occupied(id, overlayId(id, other.ref.value));
     assertOff(replica, 'is running and cannot be forked');
     await releaseAll(ground, id, call);
+    await consolidate(vcenter, id, call);
     const tag: SnapshotTag = {
       warmsite: 1,
       owner: vcenter.ownerId,
@@ -197,13 +198,12 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
     const spec = { location: {}, powerOn: false, template: false, config: { instanceUuid, extraConfig } };
     for (const name of [toVcenter(as.name), toVcenter(as.name, ` (${instanceUuid.slice(0, 8)})`)]) {
       try {
-        await vcenter.task('CloneVM_Task', vmRef(id), { folder: parent as MoRef, name, spec }, call);
+        made = (await vcenter.task('CloneVM_Task', vmRef(id), { folder: parent as MoRef, name, spec }, call)) as MoRef;
         break;
       } catch (error) {
         if (!isFault(error, 'DuplicateName')) throw error;
       }
     }
-    made = await find();
   }
   if (!made) throw new DrError('STATE_CONFLICT', `the clone of replica ${id} is not found`, { context: { machine: id } });
   const clone = await lookAt(vcenter, made.value as MachineId, call);

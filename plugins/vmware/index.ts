@@ -18,7 +18,7 @@ import { check } from './check.ts';
 import { Epochs, fenceFacet } from './fence.ts';
 import { inventoryOf } from './inventory.ts';
 import { choosePaths, type DataPaths } from './movers/choose.ts';
-import { HotAdd } from './movers/hot-add.ts';
+import { Desks, HotAdd } from './movers/hot-add.ts';
 import { Https } from './movers/https.ts';
 import type { Mover, MoverName } from './movers/mover.ts';
 import { Nbd, type NbdTools } from './movers/nbd.ts';
@@ -87,17 +87,21 @@ const CAPABILITIES: Partial<Capabilities> = {
 };
 
 export const createVmwarePlugin = (tools: VmwareTools): Plugin => {
+  const desks = new Desks();
   const plugin = definePlugin<Config>({
     id: 'vmware',
     displayName: 'VMware vSphere',
     config: CONFIG,
     capabilities: CAPABILITIES,
-    connect: (config, host, call) => connect(tools, config, host, call),
+    connect: (config, host, call) => connect({ ...tools, desks }, config, host, call),
   });
   return plugin as unknown as Plugin;
 };
 
-const connect = async (tools: VmwareTools, config: Config, host: HostContext, call: Call): Promise<Session> => {
+/** With what the sessions of one plugin share. */
+type Tools = VmwareTools & { readonly desks: Desks };
+
+const connect = async (tools: Tools, config: Config, host: HostContext, call: Call): Promise<Session> => {
   call.signal.throwIfAborted();
   const { address, username, password, pin, caFile, client = 'vim25' } = config;
   const userAgent = `Warmsite (${host.ownerId})`;
@@ -108,9 +112,10 @@ const connect = async (tools: VmwareTools, config: Config, host: HostContext, ca
   const movers: Mover[] = [];
   try {
     const vcenter = new Vcenter(opened, host.ownerId, tools.time ?? realTime);
-    movers.push(...(await moversOf(tools, config, vcenter, host, call)));
+    const appliance = config.appliance === undefined ? host.localMachine : await findAppliance(vcenter, config.appliance, call);
+    movers.push(...(await moversOf(tools, config, { vcenter, appliance, scratchDir: host.scratchDir }, call)));
     const asked = config.dataPath === undefined || config.dataPath === 'auto' ? undefined : config.dataPath;
-    return assemble(vcenter, choosePaths(movers, asked));
+    return assemble(vcenter, choosePaths(movers, asked, appliance));
   } catch (error) {
     await close(opened, movers);
     throw error;
@@ -124,10 +129,9 @@ const close = async (client: VsphereClient, movers: readonly Mover[]): Promise<v
 
 /** The best first: VDDK reads a running machine from anywhere, HotAdd where we are in the same vCenter, HTTPS what is off. */
 const moversOf = async (
-  tools: VmwareTools,
+  tools: Tools,
   config: Config,
-  vcenter: Vcenter,
-  { localMachine, scratchDir }: HostContext,
+  { vcenter, appliance, scratchDir }: { readonly vcenter: Vcenter; readonly appliance: MachineId | undefined; readonly scratchDir: string },
   call: Call,
 ): Promise<Mover[]> => {
   const movers: Mover[] = [];
@@ -145,8 +149,10 @@ const moversOf = async (
     };
     movers.push(new Nbd(vcenter, settings, tools.nbd));
   }
-  const appliance = config.appliance === undefined ? localMachine : await findAppliance(vcenter, config.appliance, call);
-  if (appliance !== undefined) movers.push(await HotAdd.open(vcenter, appliance, tools.openBlockDevices(config.devices ?? '/dev'), call));
+  if (appliance !== undefined)
+    movers.push(
+      await HotAdd.open(vcenter, appliance, { devices: tools.openBlockDevices(config.devices ?? '/dev'), desks: tools.desks }, call),
+    );
   return [...movers, new Https(vcenter)];
 };
 

@@ -22,7 +22,7 @@ export const inventoryOf = (vcenter: Vcenter, paths: DataPaths): Inventory => {
       await places.refresh(call);
       const wanted = Object.entries(labels);
       for await (const found of vcenter.list('VirtualMachine', MACHINE_PATHS, call)) {
-        if (found.props['config.template'] === true) continue;
+        if (found.props['config.template'] === true || found.ref.value === paths.appliance) continue;
         const machine = await describe(found, call);
         if (wanted.every(([key, value]) => machine.labels[key] === value)) yield machine;
       }

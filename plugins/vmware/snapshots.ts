@@ -1,6 +1,6 @@
 // Snapshots of virtual machines as a tree, and those in it that are ours.
 import type { MoRef, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree } from '../../adapters/vsphere/port.ts';
-import { type Call, DrError, type MachineId } from '../../core/contract/index.ts';
+import { type Call, DrError, isDrError, type MachineId } from '../../core/contract/index.ts';
 import { parseSnapshotTag, type SnapshotTag } from './tags.ts';
 import { type Vcenter, vmRef } from './vcenter.ts';
 
@@ -43,24 +43,39 @@ export async function* allSnapshots(vcenter: Vcenter, kind: SnapshotTag['kind'],
   }
 }
 
-/**
- * Removes one snapshot and waits until it is merged away; succeeds when it is gone. A merge that left files behind is finished by a
- * consolidation: the next snapshot on top of such a chain is how guests were corrupted elsewhere.
- */
+/** Removes one snapshot and waits until it is merged away; succeeds when it is gone. */
 export const removeSnapshot = async (vcenter: Vcenter, machine: MachineId, ref: MoRef, call: Call): Promise<void> => {
-  const vm = vmRef(machine);
   try {
     await vcenter.task('RemoveSnapshot_Task', ref, { removeChildren: false, consolidate: true }, call);
   } catch (error) {
-    if (!(error instanceof DrError) || error.code !== 'NOT_FOUND') throw error;
+    if (!isDrError(error, 'NOT_FOUND')) throw error;
   }
+  await consolidate(vcenter, machine, call);
+};
+
+/**
+ * Finishes a merge that has left files behind. Before each new snapshot as well: one on top of such a chain is how guests were corrupted
+ * elsewhere, and a snapshot that is gone from the tree does not tell that its files are still there.
+ */
+export const consolidate = async (vcenter: Vcenter, machine: MachineId, call: Call): Promise<void> => {
   if (!(await needsConsolidation(vcenter, machine, call))) return;
-  await vcenter.task('ConsolidateVMDisks_Task', vm, {}, call);
-  if (!(await needsConsolidation(vcenter, machine, call))) return;
-  throw new DrError('CONSOLIDATION_NEEDED', `the disks of machine ${machine} cannot be consolidated`, {
-    hint: 'look for a backup product or an appliance that holds a disk of the machine, release it, then consolidate in the vSphere client',
-    context: { machine },
-  });
+  let cause: unknown;
+  try {
+    await vcenter.task('ConsolidateVMDisks_Task', vmRef(machine), {}, call);
+  } catch (error) {
+    if (!isDrError(error, 'FILE_LOCKED', 'STATE_CONFLICT')) throw error;
+    cause = error;
+  }
+  if (cause === undefined && !(await needsConsolidation(vcenter, machine, call))) return;
+  throw new DrError(
+    'CONSOLIDATION_NEEDED',
+    `the disks of machine ${machine} cannot be consolidated${cause instanceof DrError ? `: ${cause.message}` : ''}`,
+    {
+      hint: 'look for a backup product or an appliance that holds a disk of the machine and release it; the next cycle consolidates by itself',
+      context: { machine },
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
 };
 
 const needsConsolidation = async (vcenter: Vcenter, machine: MachineId, call: Call): Promise<boolean> => {

@@ -16,7 +16,7 @@ import {
 } from '../../core/contract/index.ts';
 import { backingOf, type DiskDevice, disksOf, SPEC_PATHS, toSpec } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
-import { allSnapshots, foreignSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
+import { allSnapshots, consolidate, foreignSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
 import { CYCLE_NAME, type SnapshotTag } from './tags.ts';
 import { type Props, type Vcenter, vmRef } from './vcenter.ts';
 
@@ -226,6 +226,7 @@ const snapshotOne = async (
     consistency,
     ...(machines.length > 1 ? { machines } : {}),
   };
+  await consolidate(vcenter, id, call);
   const fellBackBecause = consistency === 'application' ? await tryQuiesced(vcenter, id, { tag, orElse }, call) : '';
   if (fellBackBecause !== undefined)
     await take(vcenter, id, { ...tag, consistency: 'crash', ...(fellBackBecause === '' ? {} : { fellBackBecause }) }, false, call);

@@ -12,11 +12,11 @@ import {
   type VimResult,
   type VsphereClient,
 } from '../../adapters/vsphere/port.ts';
-import { type Call, DrError } from '../../core/contract/index.ts';
+import { type Call, DrError, isDrError } from '../../core/contract/index.ts';
 import { pollTask, type TaskState, type Time } from '../../core/plugin-kit/index.ts';
 
 /** Of a page: bounded, so that an inventory of 10,000 machines never stands in memory as one answer. */
-const PAGE_OBJECTS = 200;
+const PAGE_OBJECTS = 100;
 const FIRST_PAUSE_MS = 20;
 const MOST_PAUSE_MS = 2_000;
 /** A single answer of the server; what takes longer is a task. */
@@ -97,15 +97,47 @@ export class Vcenter {
     return found;
   }
 
-  /** Every object of a type below the root folder, a page at a time. */
+  /**
+   * Every object of a type below the root folder, in bundles: an old server or a simulator that pages by no limit of ours would give
+   * thousands in one answer.
+   */
   async *list(type: string, paths: readonly string[], call: Call): AsyncGenerator<Found> {
     const view = await this.view(type, call);
     try {
-      yield* this.#retrieve(type, paths, [throughView(view)], call);
+      const { view: refs = [] } = await this.props(view, ['view'], call);
+      for (let at = 0; at < (refs as readonly MoRef[]).length; at += PAGE_OBJECTS) {
+        yield* this.#retrieveThere(type, paths, (refs as readonly MoRef[]).slice(at, at + PAGE_OBJECTS), call);
+      }
     } finally {
       await this.client.call('DestroyView', view, {}, { deadlineMs: ANSWER_MS }).catch(() => undefined);
     }
     call.signal.throwIfAborted();
+  }
+
+  /** One that was removed since it was named is left out; the others are not its victims. */
+  async *#retrieveThere(type: string, paths: readonly string[], refs: readonly MoRef[], call: Call): AsyncGenerator<Found> {
+    const found: Found[] = [];
+    try {
+      for await (const one of this.#retrieve(
+        type,
+        paths,
+        refs.map((obj) => ({ obj })),
+        call,
+      ))
+        found.push(one);
+    } catch (error) {
+      if (!isDrError(error, 'NOT_FOUND')) throw error;
+      const [only, ...more] = refs;
+      if (!only || more.length === 0) return;
+      const middle = refs.length >> 1;
+      yield* this.#retrieveThere(type, paths, refs.slice(0, middle), call);
+      yield* this.#retrieveThere(type, paths, refs.slice(middle), call);
+      return;
+    }
+    for (const one of found) {
+      call.signal.throwIfAborted();
+      yield one;
+    }
   }
 
   view(type: string, call: Call): Promise<MoRef> {

@@ -97,7 +97,7 @@ describe('the command line over a lab', () => {
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     await using lab = await session.control();
-    await lab.call('lab.addFault', { rule: { method: 'target.createReplica', act: { delayMs: 2_000 }, times: 1 } });
+    await lab.call('lab.addFault', { rule: { method: 'vim.CreateVM_Task', act: { delayMs: 2_000 }, times: 1 } });
 
     const protecting = session.start('protect', 'shop-db', '--policy', 'lab', '--to', 'site-b');
     await protecting.said('started');
@@ -121,7 +121,7 @@ describe('the command line over a lab', () => {
     const engine = session.start('serve');
     await engine.said('ready: engine of');
     await using lab = await session.control();
-    await lab.call('lab.addFault', { rule: { method: 'target.createReplica', act: { delayMs: 2_000 }, times: 1 } });
+    await lab.call('lab.addFault', { rule: { method: 'vim.CreateVM_Task', act: { delayMs: 2_000 }, times: 1 } });
     await session.run('protect', 'shop-db', '--policy', 'lab', '--to', 'site-b', '--no-wait');
 
     engine.kill('SIGKILL');

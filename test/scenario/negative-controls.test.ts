@@ -14,10 +14,13 @@ interface Control {
 }
 
 const CONTROLS: readonly Control[] = [
-  { what: 'a tracker that leaves a dirty range out', lie: 'skipDirtyRange', method: 'source.changedExtents', machine: 'shop-web' },
-  { what: 'half of a delta', lie: 'halfData', method: 'disk.read', machine: 'shop-web' },
-  { what: 'a live copy instead of a snapshot', lie: 'liveCopy', method: 'source.createSnapshot', machine: 'shop-db' },
-  { what: 'disks that were snapped at different times', lie: 'tornSnapshot', method: 'source.createSnapshot', machine: 'shop-db' },
+  { what: 'a tracker that leaves a dirty range out', lie: 'skipDirtyRange', method: 'source.changedExtents', machine: 'erp-web' },
+  { what: 'a CBT that leaves a dirty range out', lie: 'skipDirtyRange', method: 'vim.QueryChangedDiskAreas', machine: 'shop-web' },
+  { what: 'half of a delta', lie: 'halfData', method: 'disk.read', machine: 'erp-web' },
+  { what: 'half of a delta of vSphere', lie: 'halfData', method: 'device.read', machine: 'shop-web' },
+  { what: 'a live copy instead of a snapshot', lie: 'liveCopy', method: 'source.createSnapshot', machine: 'erp-db' },
+  { what: 'disks that were snapped at different times', lie: 'tornSnapshot', method: 'source.createSnapshot', machine: 'erp-db' },
+  { what: 'a VM snapshot of disks at different times', lie: 'tornSnapshot', method: 'vim.CreateSnapshot_Task', machine: 'shop-db' },
 ];
 
 const prepared = async (machine: string): Promise<World> => {
@@ -46,26 +49,38 @@ describe('negative controls', () => {
       await using world = await prepared(machine);
       await world.lab.control.call('lab.addFault', { rule: { method, act: { lie } } });
       // Reads take their time, so that the guest writes meanwhile.
-      await world.lab.control.call('lab.addFault', { rule: { method: 'disk.read', act: { delayMs: 200 } } });
+      for (const read of ['disk.read', 'device.read'])
+        await world.lab.control.call('lab.addFault', { rule: { method: read, act: { delayMs: 200 } } });
       await world.run('sync.now', { target: machine });
       expect(await isFoundOut(world, machine)).to.equal(true);
     });
   }
 
   it('find out a baseline from a tracker that was reset', async () => {
-    await using world = await prepared('shop-web');
-    const item = await world.item('shop-web');
+    await using world = await prepared('erp-web');
+    const item = await world.item('erp-web');
     await world.lab.control.call('lab.addFault', { rule: { method: 'source.changedExtents', act: { lie: 'resetBaseline' } } });
     await world.lab.control.call('lab.resetTracker', { machine: item.source.machine });
     await world.advance(100);
-    await world.run('sync.now', { target: 'shop-web' });
+    await world.run('sync.now', { target: 'erp-web' });
 
-    expect(await isFoundOut(world, 'shop-web')).to.equal(true);
+    expect(await isFoundOut(world, 'erp-web')).to.equal(true);
+  });
+
+  it('are not needed where the plugin itself does not believe a CBT that was reset', async () => {
+    await using world = await prepared('shop-web');
+    const item = await world.item('shop-web');
+    await world.lab.control.call('lab.addFault', { rule: { method: 'vim.QueryChangedDiskAreas', act: { lie: 'resetBaseline' } } });
+    await world.lab.control.call('lab.resetTracker', { machine: item.source.machine });
+    await world.advance(100);
+    await world.do('sync.now', { target: 'shop-web' });
+
+    expect(await isFoundOut(world, 'shop-web')).to.equal(false);
   });
 
   it('find out a flush that flushed nothing', async () => {
     await using world = await prepared('shop-web');
-    await world.lab.control.call('lab.addFault', { rule: { method: 'disk.flush', act: { lie: 'noFlush' } } });
+    await world.lab.control.call('lab.addFault', { rule: { method: 'device.flush', act: { lie: 'noFlush' } } });
     await world.do('sync.now', { target: 'shop-web' });
     const item = await world.item('shop-web');
     await world.lab.control.call('lab.powerCut', { endpoint: 'vcenter-b' });
@@ -77,7 +92,9 @@ describe('negative controls', () => {
   it('verification names the ranges that a lying tracker left out, marks points suspect and asks for a resync, which repairs them', async () => {
     await using world = await prepared('shop-web');
     await world.do('sync.verify', { target: 'shop-web' });
-    await world.lab.control.call('lab.addFault', { rule: { method: 'source.changedExtents', times: 1, act: { lie: 'skipDirtyRange' } } });
+    await world.lab.control.call('lab.addFault', {
+      rule: { method: 'vim.QueryChangedDiskAreas', act: { lie: 'skipDirtyRange' } },
+    });
     await world.advance(5_000);
     await world.run('sync.now', { target: 'shop-web' });
     await world.lab.control.call('lab.clearFaults', {});

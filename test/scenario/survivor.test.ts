@@ -68,8 +68,8 @@ describe('a cycle (T6)', () => {
     await world.engine.call('policy.put', { name: 'hasty', maxSnapshotSeconds: 60 });
     await world.protect(['shop-web'], { policy: 'hasty' });
     await world.advance(3_000);
-    await world.lab.control.call('lab.addFault', { rule: { method: 'source.changedExtents', act: { delayMs: 25_000 } } });
-    await world.lab.control.call('lab.addFault', { rule: { method: 'disk.read', act: { delayMs: 50_000 } } });
+    await world.lab.control.call('lab.addFault', { rule: { method: 'vim.QueryChangedDiskAreas', act: { delayMs: 25_000 } } });
+    await world.lab.control.call('lab.addFault', { rule: { method: 'device.read', act: { delayMs: 50_000 } } });
     const job = await world.run('sync.now', { target: 'shop-web' });
     await world.lab.control.call('lab.clearFaults', {});
 

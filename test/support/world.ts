@@ -1,27 +1,35 @@
 // An engine over the lab in process: no real time, no real disk, one seed. Everything that survives a crash of the engine lives in the world, not in the engine.
 
 import { demoEstate } from '../../adapters/lab/demo-estate.ts';
-import { createEstate, type InProcessEstate } from '../../adapters/lab/in-process.ts';
-import type { EstatePort, EstateSpec, MachineStatus, ProfileName, StateRef } from '../../adapters/lab/port.ts';
-import { DrError, type ItemId, type MachineId } from '../../core/contract/index.ts';
+import { createEstate, type InProcessEstate, type InProcessOptions } from '../../adapters/lab/in-process.ts';
+import type { EndpointSpec, EstatePort, EstateSpec, MachineStatus, ProfileName, StateRef } from '../../adapters/lab/port.ts';
+import { labDevicesUrl, openLabDevices, parseLabDevices } from '../../adapters/lab/vsphere/lab-devices.ts';
+import type { OpenWire, WireRequest } from '../../adapters/vsphere/port.ts';
+import { openVim25 } from '../../adapters/vsphere/vim25/client.ts';
+import { DrError, type ItemId, type MachineId, type Plugin } from '../../core/contract/index.ts';
 import type { Item } from '../../core/domain/item.ts';
 import { Engine } from '../../core/engine.ts';
 import type { JobRecord } from '../../core/flow/flow.ts';
 import { Registry } from '../../core/host/registry.ts';
+import { Secret } from '../../core/host/secret.ts';
 import type { Clock } from '../../core/ports/runtime.ts';
 import { type Db, openStore, type Store, storeOver } from '../../core/state/database.ts';
 import { getItemByName } from '../../core/state/items.ts';
 import { createMemoryPlugin } from '../../plugins/memory/index.ts';
+import { createVmwarePlugin } from '../../plugins/vmware/index.ts';
 import { type CallName, CrashError, Faults, MemoryFiles } from './memory-files.ts';
 import { createTestRuntime, type TestRuntime } from './runtime.ts';
 
-const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'physical', 'kvm'];
+/** Those that no plugin of their own reaches yet. */
+const MEMORY: readonly ProfileName[] = ['hyperv', 'physical', 'kvm'];
 
 export interface WorldOptions {
   readonly seed?: number;
   readonly diskBytes?: number;
   readonly spec?: EstateSpec;
   readonly writesPerSecond?: number;
+  /** In place of the lab's own: an estate whose vCenters are somebody else's. */
+  readonly openEstate?: (options: Pick<InProcessOptions, 'spec' | 'seed' | 'clock'>) => Promise<InProcessEstate>;
 }
 
 /** Dies at the chosen call: before its effect, or after it. */
@@ -54,7 +62,7 @@ export class World implements AsyncDisposable {
   static async create(options: WorldOptions = {}): Promise<World> {
     const seed = options.seed ?? 1;
     const spec = options.spec ?? demoEstate({ diskBytes: options.diskBytes ?? 2 ** 20, writesPerSecond: options.writesPerSecond ?? 20 });
-    const lab = createEstate({ spec, seed, clock: 'jump' });
+    const lab = await (options.openEstate ?? createEstate)({ spec, seed, clock: 'jump' });
     const world = new World(lab, spec, await openStore(':memory:'), seed);
     await world.boot();
     await world.setUp();
@@ -64,7 +72,8 @@ export class World implements AsyncDisposable {
   /** A new engine over what is there. */
   async boot(): Promise<void> {
     const { faults } = this;
-    const registry = new Registry(PROFILES.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)) as never));
+    const memory = MEMORY.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)));
+    const registry = new Registry([...memory, this.#vmware(faults)]);
     this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
     this.engine = await Engine.open({
       home: '/home',
@@ -72,7 +81,7 @@ export class World implements AsyncDisposable {
       files: this.files,
       store: this.#store(faults),
       registry,
-      resolveSecret: () => Promise.reject(new DrError('SECRET_MISSING', 'the lab has no secrets')),
+      resolveSecret: async () => new Secret('lab'),
       scratchDir: '/scratch',
     });
   }
@@ -84,8 +93,7 @@ export class World implements AsyncDisposable {
       await this.engine.call('endpoint.add', {
         id: endpoint.name,
         site: endpoint.site,
-        plugin: `memory-${endpoint.profile}`,
-        config: { endpoint: endpoint.name },
+        ...(await this.#reached(endpoint)),
       });
     }
     for (const from of targets) {
@@ -98,6 +106,15 @@ export class World implements AsyncDisposable {
         });
       }
     }
+  }
+
+  /** The plugin of an endpoint, and how it is told where to find it. */
+  async #reached({ name, profile }: EndpointSpec): Promise<{ readonly plugin: string; readonly config: object }> {
+    if (profile !== 'vmware') return { plugin: `memory-${profile}`, config: { endpoint: name } };
+    const { appliance } = await this.lab.control.call('lab.vcenter', { endpoint: name });
+    if (!appliance) throw new Error(`the vCenter ${name} has no appliance`);
+    const devices = labDevicesUrl({ address: 'in-process', endpoint: name, appliance });
+    return { plugin: 'vmware', config: { address: name, username: 'warmsite', password: { env: 'LAB' }, appliance, devices } };
   }
 
   /** The process is gone; files keep what was synced, the store what was committed, the lab goes on. */
@@ -243,6 +260,37 @@ export class World implements AsyncDisposable {
     return faults.enter(name as CallName);
   }
 
+  #vmware(faults: Faults): Plugin {
+    const openWire = this.#wire(faults);
+    const clock = this.#clock(faults);
+    return createVmwarePlugin({
+      openVsphere: () => (config, options) => openVim25(openWire, config, options),
+      openBlockDevices: (where) => openLabDevices(async () => this.#connect(faults), parseLabDevices(where)!),
+      nbd: { startNbdkit: noNbd, openNbd: noNbd },
+      time: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) },
+    });
+  }
+
+  /** Each request to a vCenter is a call that can fail or be the last. */
+  #wire(faults: Faults): OpenWire {
+    return (config) => {
+      const wire = this.lab.openWire(config);
+      return {
+        ...wire,
+        send: async (request) => {
+          const { method, on } = soapCall(request);
+          const dies = this.#enter(faults, `plugin.vim.${method}`);
+          faults.check();
+          if (dies && this.crashMoment === 'before') throw new CrashError();
+          if (method === 'PowerOnVM_Task') this.startedFrom.set(on, await this.digests({ machine: on as MachineId }));
+          const answer = await wire.send(request);
+          if (faults.crashed) throw new CrashError();
+          return answer;
+        },
+      };
+    };
+  }
+
   #connect(faults: Faults): EstatePort {
     const port = this.lab.open();
     this.#ports.push(port);
@@ -312,4 +360,14 @@ export class World implements AsyncDisposable {
 /** A transaction that a crash cut off holds the one connection: the database itself would have rolled it back. */
 const rollBackOpenTransaction = async (db: Db): Promise<void> => {
   await db.transaction().execute(async () => {});
+};
+
+const noNbd = (): never => {
+  throw new DrError('CONFIG_INVALID', 'there is no nbdkit here');
+};
+
+/** Name and subject of the call in an envelope; of a request for a file its HTTP method. */
+const soapCall = ({ method, body }: WireRequest): { readonly method: string; readonly on: string } => {
+  const found = typeof body === 'string' ? /<soapenv:Body><(\w+) [^>]*><_this type="[^"]*">([^<]*)</.exec(body) : null;
+  return { method: found?.[1] ?? method, on: found?.[2] ?? '' };
 };

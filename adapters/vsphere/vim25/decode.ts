@@ -54,6 +54,7 @@ export class SoapReader {
   #failure: unknown;
   #result: unknown;
   #fault: Record<string, unknown> | undefined;
+  #begun = false;
   #answered = false;
 
   constructor(method: string) {
@@ -97,9 +98,12 @@ export class SoapReader {
     const depth = this.#frames.length;
     const blank = { name, type: '', fields: undefined, list: false, nil: attributes.nil, value: undefined, text: '', refType: '' };
     // Envelope, Body, then the answer or the fault.
+    if (depth === 0 && this.#begun) this.#fail('it goes on after its end');
+    this.#begun = true;
     if (depth < 2) return { ...blank, kind: 'object', value: {} };
     if (depth === 2) {
       if (name !== 'Fault' && name !== `${this.#method}Response`) this.#fail(`it answers ${name}`);
+      if (this.#answered) this.#fail('it answers twice');
       this.#answered = true;
       const fields = name === 'Fault' ? FAULT_FIELDS : new Map(this.#returns ? [['returnval', this.#returns]] : []);
       return { ...blank, kind: 'object', fields, value: {} };
@@ -117,6 +121,10 @@ export class SoapReader {
     if (!frame || this.#failure) return;
     const above = this.#frames.at(-1);
     const value = frame.nil ? undefined : contentOf(frame);
+    if (Number.isNaN(value) && frame.text.trim() !== 'NaN') {
+      this.#fail(`${frame.name} is no ${frame.type}`);
+      return;
+    }
     if (this.#frames.length === 2 && frame.name === 'Fault') this.#fault = (value as Record<string, unknown> | undefined) ?? {};
     else if (this.#frames.length === 2) this.#result = (value as Record<string, unknown> | undefined)?.['returnval'];
     else if (above && value !== undefined) attach(above, frame, value);
@@ -203,12 +211,20 @@ const contentOf = (frame: Frame): unknown => {
   return bare && frame.text.trim() !== '' ? frame.text : (frame.value ?? frame.text);
 };
 
+const WHOLE = new Set(['int', 'short', 'byte', 'long', 'integer']);
+
+/** XML Schema's words for what is no number in digits. */
+const decimal = (text: string): number =>
+  /^[+-]?INF$/.test(text) ? Number(text.replace('INF', 'Infinity')) : text === '' ? Number.NaN : Number(text);
+
 /** A long beyond 2^53 becomes a bigint: a wrong offset would be worse than an odd type. */
 const scalar = (type: string, text: string): unknown => {
   if (type === 'boolean') return text.trim() === 'true' || text.trim() === '1';
-  if (!['int', 'short', 'byte', 'long', 'integer', 'float', 'double'].includes(type)) return text;
+  if (type === 'float' || type === 'double') return decimal(text.trim());
+  if (!WHOLE.has(type)) return text;
+  if (!/^\s*[+-]?\d+\s*$/.test(text)) return Number.NaN;
   const number = Number(text);
-  return Number.isSafeInteger(number) || type === 'float' || type === 'double' ? number : BigInt(text.trim());
+  return Number.isSafeInteger(number) ? number : BigInt(text.trim());
 };
 
 const attach = (above: Frame, frame: Frame, value: unknown): void => {
@@ -236,11 +252,10 @@ const define = (into: Record<string, unknown>, name: string, value: unknown): vo
 };
 
 const toFault = (body: Record<string, unknown>): VimFault => {
-  const detail = Object.entries((body['detail'] as Record<string, unknown> | undefined) ?? {}).find(
-    ([, value]) => typeof value === 'object',
-  );
-  const [name, value] = detail ?? [];
-  const fields = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const detail = body['detail'];
+  const [[name, value] = []] = Object.entries(typeof detail === 'object' && detail !== null ? detail : {}) as [string, unknown][];
+  // One that holds nothing and is newer than the schema is read as text: its name still tells what it is.
+  const fields = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
   const type = fields['$type'] ?? name?.replace(/Fault$/, '') ?? 'RuntimeFault';
   return { $type: String(type), faultstring: String(body['faultstring'] ?? ''), detail: fields };
 };

@@ -1,6 +1,6 @@
 // Values into elements, in the order that the schema gives: a real vCenter refuses any other, with misleading words.
 import { DrError } from '../../../core/contract/index.ts';
-import { type Declared, isType, methodParams, typeFields } from './schema.ts';
+import { type Declared, faultLine, isType, methodParams, typeFields } from './schema.ts';
 import type { MoRef, TypeMap } from './types.ts';
 
 /** Gives a value the type under which it stands where a more general one is declared (`xsi:type`). */
@@ -16,19 +16,19 @@ export const encodeRequest = (method: string, on: MoRef, args: object): string =
   const params = methodParams(method);
   if (!params) throw new DrError('INTERNAL', `the schema has no method ${method}`, { context: { method } });
   const body = encodeFields(params, args, method);
-  return `${ENVELOPE_OPEN}<${method} xmlns="urn:vim25"><_this type="${attribute(on.type)}">${text(on.value, '_this')}</_this>${body}</${method}>${ENVELOPE_CLOSE}`;
+  return `${ENVELOPE_OPEN}<${method} xmlns="urn:vim25"><_this type="${attribute(on.type, '_this')}">${escapeText(on.value, '_this')}</_this>${body}</${method}>${ENVELOPE_CLOSE}`;
 };
 
 const encodeFields = (fields: ReadonlyMap<string, Declared>, value: object, path: string): string => {
   const given = value as Readonly<Record<string, unknown>>;
   for (const name of Object.keys(given)) {
-    if (name === '$type' || given[name] === undefined || fields.has(name)) continue;
+    if (name === '$type' || given[name] === undefined || given[name] === null || fields.has(name)) continue;
     throw new DrError('INTERNAL', `the schema has no field ${path}.${name}`, { context: { key: `${path}.${name}` } });
   }
   let out = '';
   for (const [name, declared] of fields) {
     const one = given[name];
-    if (one === undefined) {
+    if (one === undefined || one === null) {
       if (declared.optional || declared.list) continue;
       throw new DrError('INTERNAL', `${path} lacks its field ${name}`, { context: { key: `${path}.${name}` } });
     }
@@ -38,22 +38,23 @@ const encodeFields = (fields: ReadonlyMap<string, Declared>, value: object, path
   return out;
 };
 
-/** One element with a value of the declared type. Exported for the simulated vCenter, which answers in the same schema. */
+/** One element with a value of the declared type; a fault that is not in the subset has the fields of what it is a kind of. Exported for the simulated vCenter, which answers in the same schema. */
 export const encodeElement = (name: string, declared: string, value: unknown, path = name): string => {
   if (declared === 'anyType') return encodeAny(name, value, path);
   if (declared === 'ManagedObjectReference') return encodeMoRef(name, value as MoRef, '', path);
-  if (typeof value !== 'object' || value === null) return `<${name}>${text(String(value), path)}</${name}>`;
+  if (typeof value !== 'object' || value === null) return `<${name}>${escapeText(plain(value), path)}</${name}>`;
   const { $type = declared } = value as { readonly $type?: string };
-  const fields = typeFields($type);
-  if (!fields) throw new DrError('INTERNAL', `the schema has no type ${$type} for ${path}`, { context: { key: path } });
+  const fields = typeFields(isType($type) ? $type : (faultLine($type).find(isType) ?? $type));
+  if (!fields) throw noType($type, path);
   const attributes = $type === declared ? '' : ` xsi:type="${$type}"`;
   return `<${name}${attributes}>${encodeFields(fields, value, path)}</${name}>`;
 };
 
-const encodeMoRef = (name: string, { type, value }: MoRef, more: string, path: string): string =>
-  `<${name} type="${attribute(type)}"${more}>${text(value, path)}</${name}>`;
+const noType = (type: string, path: string): DrError =>
+  new DrError('INTERNAL', `the schema has no type ${type} for ${path}`, { context: { key: path } });
 
-const XSD: Readonly<Record<string, string>> = { string: 'string', boolean: 'boolean', bigint: 'long' };
+const encodeMoRef = (name: string, { type, value }: MoRef, more: string, path: string): string =>
+  `<${name} type="${attribute(type, path)}"${more}>${escapeText(value, path)}</${name}>`;
 
 /** Where anything may stand its type must be said. A whole number is an int where it fits, else a long. */
 const encodeAny = (name: string, value: unknown, path: string): string => {
@@ -61,23 +62,41 @@ const encodeAny = (name: string, value: unknown, path: string): string => {
   if (typeof value === 'object' && value !== null) {
     const { $type } = value as { readonly $type?: string };
     if ($type !== undefined && isType($type)) return encodeElement(name, 'anyType ', value, path);
+    if ($type !== undefined) throw noType($type, path);
     return encodeMoRef(name, value as MoRef, ' xsi:type="ManagedObjectReference"', path);
   }
-  const number = Number.isInteger(value) ? (Math.abs(value as number) < 2 ** 31 ? 'int' : 'long') : 'double';
-  const xsd = typeof value === 'number' ? number : (XSD[typeof value] ?? 'string');
-  return `<${name} xsi:type="xsd:${xsd}">${text(String(value), path)}</${name}>`;
+  return `<${name} xsi:type="xsd:${simpleTypeOf(value)}">${escapeText(plain(value), path)}</${name}>`;
 };
 
-/** A list as a property's value. The name of its type is that of its elements, or `$element` of the list where it is empty or polymorphic. */
-const encodeArray = (name: string, values: readonly unknown[] & { readonly $element?: string }, path: string): string => {
+const XSD: Readonly<Record<string, string>> = { string: 'string', boolean: 'boolean', bigint: 'long' };
+
+/** Of a value that stands where anything may. */
+export const simpleTypeOf = (value: unknown): string => {
+  if (typeof value !== 'number') return XSD[typeof value] ?? 'string';
+  if (!Number.isSafeInteger(value)) return 'double';
+  return Math.abs(value) < 2 ** 31 ? 'int' : 'long';
+};
+
+/** XML Schema has its own word for infinity. */
+export const plain = (value: unknown): string => String(value).replace(/^(-?)Infinity$/, typeof value === 'number' ? '$1INF' : '$&');
+
+/** Elements of a list that is a property's value: `$element` says their type where the list is empty or polymorphic. */
+export const elementOf = (values: readonly unknown[] & { readonly $element?: string }): string => {
+  if (values.$element !== undefined) return values.$element;
   const [first] = values;
-  const guess = typeof first === 'object' && first !== null ? ((first as { $type?: string }).$type ?? 'ManagedObjectReference') : 'string';
-  const element = values.$element ?? (typeof first === 'number' ? 'int' : guess);
-  const type = element.charAt(0).toUpperCase() + element.slice(1);
-  return `<${name} xsi:type="ArrayOf${type}">${values.map((value) => encodeElement(element, element, value, path)).join('')}</${name}>`;
+  if (typeof first === 'object' && first !== null) return (first as { $type?: string }).$type ?? 'ManagedObjectReference';
+  const types = new Set(values.map(simpleTypeOf));
+  return ['double', 'long', 'int', 'boolean'].find((type) => types.has(type)) ?? 'string';
 };
 
-/** What XML 1.0 can carry at all; lone surrogates it cannot. */
+export const arrayTypeOf = (element: string): string => `ArrayOf${element.charAt(0).toUpperCase()}${element.slice(1)}`;
+
+const encodeArray = (name: string, values: readonly unknown[] & { readonly $element?: string }, path: string): string => {
+  const element = elementOf(values);
+  return `<${name} xsi:type="${arrayTypeOf(element)}">${values.map((value) => encodeElement(element, element, value, path)).join('')}</${name}>`;
+};
+
+/** What XML 1.0 cannot carry at all, escaped or not; lone surrogates among it. */
 const NO_XML = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
 
 const ESCAPES: Readonly<Record<string, string>> = {
@@ -90,15 +109,24 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\t': '&#9;',
 };
 
+/** Says which character and where, never the value: it may be a password. */
+const assertXml = (value: string, path: string): void => {
+  const found = NO_XML.exec(value);
+  if (!found) return;
+  const code = (found[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+  throw new DrError('CONFIG_INVALID', `${path} holds the character U+${code} at ${found.index}, which XML cannot carry`, {
+    hint: 'take the control characters out of the value',
+    context: { key: path, offset: found.index },
+  });
+};
+
 /** `>` too, because of `]]>`; a bare carriage return would come back as a line feed. */
-const text = (value: string, path: string): string => {
-  if (NO_XML.test(value)) {
-    throw new DrError('CONFIG_INVALID', `${path} holds a character that XML cannot carry: ${JSON.stringify(value.slice(0, 80))}`, {
-      hint: 'take the control characters out of the value',
-      context: { key: path },
-    });
-  }
+export const escapeText = (value: string, path: string): string => {
+  assertXml(value, path);
   return value.replace(/[&<>\r]/g, (one) => ESCAPES[one]!);
 };
 
-const attribute = (value: string): string => value.replace(/[&<>"\r\n\t]/g, (one) => ESCAPES[one]!);
+const attribute = (value: string, path: string): string => {
+  assertXml(value, path);
+  return value.replace(/[&<>"\r\n\t]/g, (one) => ESCAPES[one]!);
+};

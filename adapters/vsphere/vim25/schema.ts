@@ -110,3 +110,12 @@ export const faultLine = (fault: string): string[] => {
   for (let at = FAULTS[fault]; at && Object.hasOwn(FAULTS, at); at = FAULTS[at]) line.push(at);
   return line;
 };
+
+export const allMethods = (): readonly string[] => Object.keys(METHODS);
+
+export const allTypes = (): readonly string[] => Object.keys(TYPES);
+
+export const typeBase = (type: string): string | undefined => (Object.hasOwn(TYPES, type) ? (TYPES[type]!.base ?? undefined) : undefined);
+
+/** Without those of the base type. */
+export const ownFields = (type: string): Fields => toFields(Object.hasOwn(TYPES, type) ? TYPES[type]!.fields : []);

@@ -12,6 +12,7 @@ export type CustomizationSysprepRebootOption = 'reboot' | 'noreboot' | 'shutdown
 export type EventFilterSpecRecursionOption = 'self' | 'children' | 'all';
 export type HostSystemConnectionState = 'connected' | 'notResponding' | 'disconnected';
 export type HostSystemPowerState = 'poweredOn' | 'poweredOff' | 'standBy' | 'unknown';
+export type HttpNfcLeaseState = 'initializing' | 'ready' | 'done' | 'error';
 export type ManagedEntityStatus = 'gray' | 'green' | 'yellow' | 'red';
 export type ObjectUpdateKind = 'modify' | 'enter' | 'leave';
 export type PropertyChangeOp = 'add' | 'remove' | 'assign' | 'indirectRemove';
@@ -72,7 +73,36 @@ export interface AutoStartPowerInfo extends DynamicData {
 
 export interface CannotAccessFile extends FileFault {}
 
+export interface ComputeResourceSummary extends DynamicData {
+  readonly totalCpu: number;
+  readonly totalMemory: number;
+  readonly numCpuCores: number;
+  readonly numCpuThreads: number;
+  readonly effectiveCpu: number;
+  readonly effectiveMemory: number;
+  readonly numHosts: number;
+  readonly numEffectiveHosts: number;
+  readonly overallStatus: ManagedEntityStatus;
+}
+
 export interface ConcurrentAccess extends VimFault {}
+
+export interface CustomFieldDef extends DynamicData {
+  readonly key: number;
+  readonly name: string;
+  readonly type: string;
+  readonly managedObjectType?: string | undefined;
+  readonly fieldDefPrivileges?: unknown | undefined;
+  readonly fieldInstancePrivileges?: unknown | undefined;
+}
+
+export interface CustomFieldStringValue extends CustomFieldValue {
+  readonly value: string;
+}
+
+export interface CustomFieldValue extends DynamicData {
+  readonly key: number;
+}
 
 export interface CustomizationAdapterMapping extends DynamicData {
   readonly macAddress?: string | undefined;
@@ -221,6 +251,26 @@ export interface DVPortgroupConfigInfo extends DynamicData {
   readonly logicalSwitchUuid?: string | undefined;
   readonly segmentId?: string | undefined;
   readonly subnetId?: string | undefined;
+}
+
+export interface DatastoreCapability extends DynamicData {
+  readonly directoryHierarchySupported: boolean;
+  readonly rawDiskMappingsSupported: boolean;
+  readonly perFileThinProvisioningSupported: boolean;
+  readonly storageIORMSupported: boolean;
+  readonly nativeSnapshotSupported: boolean;
+  readonly topLevelDirectoryCreateSupported?: boolean | undefined;
+  readonly seSparseSupported?: boolean | undefined;
+  readonly vmfsSparseSupported?: boolean | undefined;
+  readonly vsanSparseSupported?: boolean | undefined;
+  readonly upitSupported?: boolean | undefined;
+  readonly vmdkExpandSupported?: boolean | undefined;
+  readonly clusteredVmdkSupported?: boolean | undefined;
+}
+
+export interface DatastoreHostMount extends DynamicData {
+  readonly key: MoRef;
+  readonly mountInfo: HostMountInfo;
 }
 
 export interface DatastoreInfo extends DynamicData {
@@ -513,15 +563,31 @@ export interface HostDatastoreConnectInfo extends DynamicData {
   readonly summary: DatastoreSummary;
 }
 
+export interface HostHardwareSummary extends DynamicData {
+  readonly vendor: string;
+  readonly model: string;
+  readonly family?: string | undefined;
+  readonly uuid: string;
+  readonly otherIdentifyingInfo?: readonly unknown[] | undefined;
+  readonly memorySize: number;
+  readonly cpuModel: string;
+  readonly cpuMhz: number;
+  readonly numCpuPkgs: number;
+  readonly numCpuCores: number;
+  readonly numCpuThreads: number;
+  readonly numNics: number;
+  readonly numHBAs: number;
+}
+
 export interface HostListSummary extends DynamicData {
   readonly host?: MoRef | undefined;
-  readonly hardware?: unknown | undefined;
+  readonly hardware?: HostHardwareSummary | undefined;
   readonly runtime?: HostRuntimeInfo | undefined;
   readonly config: HostConfigSummary;
-  readonly quickStats: unknown;
+  readonly quickStats: HostListSummaryQuickStats;
   readonly overallStatus: ManagedEntityStatus;
   readonly rebootRequired: boolean;
-  readonly customValue?: readonly unknown[] | undefined;
+  readonly customValue?: readonly CustomFieldValue[] | undefined;
   readonly managementServerIp?: string | undefined;
   readonly maxEVCModeKey?: string | undefined;
   readonly currentEVCModeKey?: string | undefined;
@@ -529,6 +595,27 @@ export interface HostListSummary extends DynamicData {
   readonly gateway?: unknown | undefined;
   readonly tpmAttestation?: unknown | undefined;
   readonly trustAuthorityAttestationInfos?: readonly unknown[] | undefined;
+}
+
+export interface HostListSummaryQuickStats extends DynamicData {
+  readonly overallCpuUsage?: number | undefined;
+  readonly overallMemoryUsage?: number | undefined;
+  readonly distributedCpuFairness?: number | undefined;
+  readonly distributedMemoryFairness?: number | undefined;
+  readonly availablePMemCapacity?: number | undefined;
+  readonly uptime?: number | undefined;
+}
+
+export interface HostMountInfo extends DynamicData {
+  readonly path?: string | undefined;
+  readonly accessMode: string;
+  readonly mounted?: boolean | undefined;
+  readonly accessible?: boolean | undefined;
+  readonly inaccessibleReason?: string | undefined;
+  readonly vmknicName?: string | undefined;
+  readonly vmknicActive?: boolean | undefined;
+  readonly mountFailedReason?: string | undefined;
+  readonly numTcpConnections?: number | undefined;
 }
 
 export interface HostNasVolumeSpec extends DynamicData {
@@ -1057,6 +1144,8 @@ export interface VirtualBusLogicController extends VirtualSCSIController {}
 
 export interface VirtualCdrom extends VirtualDevice {}
 
+export interface VirtualCdromAtapiBackingInfo extends VirtualDeviceDeviceBackingInfo {}
+
 export interface VirtualCdromIsoBackingInfo extends VirtualDeviceFileBackingInfo {}
 
 export interface VirtualCdromRemotePassthroughBackingInfo extends VirtualDeviceRemoteDeviceBackingInfo {
@@ -1073,7 +1162,7 @@ export interface VirtualDevice extends DynamicData {
   readonly deviceInfo?: Description | undefined;
   readonly backing?: VirtualDeviceBackingInfo | undefined;
   readonly connectable?: VirtualDeviceConnectInfo | undefined;
-  readonly slotInfo?: unknown | undefined;
+  readonly slotInfo?: VirtualDeviceBusSlotInfo | undefined;
   readonly controllerKey?: number | undefined;
   readonly unitNumber?: number | undefined;
   readonly numaNode?: number | undefined;
@@ -1081,6 +1170,8 @@ export interface VirtualDevice extends DynamicData {
 }
 
 export interface VirtualDeviceBackingInfo extends DynamicData {}
+
+export interface VirtualDeviceBusSlotInfo extends DynamicData {}
 
 export interface VirtualDeviceConfigSpec extends DynamicData {
   readonly operation?: VirtualDeviceConfigSpecOperation | undefined;
@@ -1109,6 +1200,10 @@ export interface VirtualDeviceFileBackingInfo extends VirtualDeviceBackingInfo {
   readonly fileName: string;
   readonly datastore?: MoRef | undefined;
   readonly backingObjectId?: string | undefined;
+}
+
+export interface VirtualDevicePciBusSlotInfo extends VirtualDeviceBusSlotInfo {
+  readonly pciSlotNumber: number;
 }
 
 export interface VirtualDeviceRemoteDeviceBackingInfo extends VirtualDeviceBackingInfo {
@@ -1631,6 +1726,33 @@ export interface VirtualMachineImportSpec extends ImportSpec {
 
 export interface VirtualMachineProfileSpec extends DynamicData {}
 
+export interface VirtualMachineQuickStats extends DynamicData {
+  readonly overallCpuUsage?: number | undefined;
+  readonly overallCpuDemand?: number | undefined;
+  readonly overallCpuReadiness?: number | undefined;
+  readonly guestMemoryUsage?: number | undefined;
+  readonly hostMemoryUsage?: number | undefined;
+  readonly guestHeartbeatStatus: ManagedEntityStatus;
+  readonly distributedCpuEntitlement?: number | undefined;
+  readonly distributedMemoryEntitlement?: number | undefined;
+  readonly staticCpuEntitlement?: number | undefined;
+  readonly staticMemoryEntitlement?: number | undefined;
+  readonly grantedMemory?: number | undefined;
+  readonly privateMemory?: number | undefined;
+  readonly sharedMemory?: number | undefined;
+  readonly swappedMemory?: number | undefined;
+  readonly balloonedMemory?: number | undefined;
+  readonly consumedOverheadMemory?: number | undefined;
+  readonly ftLogBandwidth?: number | undefined;
+  readonly ftSecondaryLatency?: number | undefined;
+  readonly ftLatencyStatus?: ManagedEntityStatus | undefined;
+  readonly compressedMemory?: number | undefined;
+  readonly uptimeSeconds?: number | undefined;
+  readonly ssdSwappedMemory?: number | undefined;
+  readonly activeMemory?: number | undefined;
+  readonly memoryTierStats?: readonly unknown[] | undefined;
+}
+
 export interface VirtualMachineRelocateSpec extends DynamicData {
   readonly service?: unknown | undefined;
   readonly folder?: MoRef | undefined;
@@ -1720,9 +1842,9 @@ export interface VirtualMachineSummary extends DynamicData {
   readonly guest?: VirtualMachineGuestSummary | undefined;
   readonly config: VirtualMachineConfigSummary;
   readonly storage?: unknown | undefined;
-  readonly quickStats: unknown;
+  readonly quickStats: VirtualMachineQuickStats;
   readonly overallStatus: ManagedEntityStatus;
-  readonly customValue?: readonly unknown[] | undefined;
+  readonly customValue?: readonly CustomFieldValue[] | undefined;
 }
 
 export interface VirtualMachineVMCIDevice extends VirtualDevice {
@@ -1810,7 +1932,11 @@ export interface TypeMap {
   AutoStartDefaults: AutoStartDefaults;
   AutoStartPowerInfo: AutoStartPowerInfo;
   CannotAccessFile: CannotAccessFile;
+  ComputeResourceSummary: ComputeResourceSummary;
   ConcurrentAccess: ConcurrentAccess;
+  CustomFieldDef: CustomFieldDef;
+  CustomFieldStringValue: CustomFieldStringValue;
+  CustomFieldValue: CustomFieldValue;
   CustomizationAdapterMapping: CustomizationAdapterMapping;
   CustomizationDhcpIpGenerator: CustomizationDhcpIpGenerator;
   CustomizationDhcpIpV6Generator: CustomizationDhcpIpV6Generator;
@@ -1837,6 +1963,8 @@ export interface TypeMap {
   CustomizationVirtualMachineName: CustomizationVirtualMachineName;
   CustomizationWinOptions: CustomizationWinOptions;
   DVPortgroupConfigInfo: DVPortgroupConfigInfo;
+  DatastoreCapability: DatastoreCapability;
+  DatastoreHostMount: DatastoreHostMount;
   DatastoreInfo: DatastoreInfo;
   DatastoreSummary: DatastoreSummary;
   Description: Description;
@@ -1872,7 +2000,10 @@ export interface TypeMap {
   HostDatastoreBrowserSearchResults: HostDatastoreBrowserSearchResults;
   HostDatastoreBrowserSearchSpec: HostDatastoreBrowserSearchSpec;
   HostDatastoreConnectInfo: HostDatastoreConnectInfo;
+  HostHardwareSummary: HostHardwareSummary;
   HostListSummary: HostListSummary;
+  HostListSummaryQuickStats: HostListSummaryQuickStats;
+  HostMountInfo: HostMountInfo;
   HostNasVolumeSpec: HostNasVolumeSpec;
   HostNetworkPolicy: HostNetworkPolicy;
   HostNetworkSecurityPolicy: HostNetworkSecurityPolicy;
@@ -1963,15 +2094,18 @@ export interface TypeMap {
   VirtualAHCIController: VirtualAHCIController;
   VirtualBusLogicController: VirtualBusLogicController;
   VirtualCdrom: VirtualCdrom;
+  VirtualCdromAtapiBackingInfo: VirtualCdromAtapiBackingInfo;
   VirtualCdromIsoBackingInfo: VirtualCdromIsoBackingInfo;
   VirtualCdromRemotePassthroughBackingInfo: VirtualCdromRemotePassthroughBackingInfo;
   VirtualController: VirtualController;
   VirtualDevice: VirtualDevice;
   VirtualDeviceBackingInfo: VirtualDeviceBackingInfo;
+  VirtualDeviceBusSlotInfo: VirtualDeviceBusSlotInfo;
   VirtualDeviceConfigSpec: VirtualDeviceConfigSpec;
   VirtualDeviceConnectInfo: VirtualDeviceConnectInfo;
   VirtualDeviceDeviceBackingInfo: VirtualDeviceDeviceBackingInfo;
   VirtualDeviceFileBackingInfo: VirtualDeviceFileBackingInfo;
+  VirtualDevicePciBusSlotInfo: VirtualDevicePciBusSlotInfo;
   VirtualDeviceRemoteDeviceBackingInfo: VirtualDeviceRemoteDeviceBackingInfo;
   VirtualDisk: VirtualDisk;
   VirtualDiskFlatVer1BackingInfo: VirtualDiskFlatVer1BackingInfo;
@@ -2011,6 +2145,7 @@ export interface TypeMap {
   VirtualMachineGuestSummary: VirtualMachineGuestSummary;
   VirtualMachineImportSpec: VirtualMachineImportSpec;
   VirtualMachineProfileSpec: VirtualMachineProfileSpec;
+  VirtualMachineQuickStats: VirtualMachineQuickStats;
   VirtualMachineRelocateSpec: VirtualMachineRelocateSpec;
   VirtualMachineRelocateSpecDiskLocator: VirtualMachineRelocateSpecDiskLocator;
   VirtualMachineRuntimeInfo: VirtualMachineRuntimeInfo;
@@ -2071,6 +2206,7 @@ export interface VimMethods {
   ExportVm: [object, MoRef];
   ExtendVirtualDisk_Task: [{ readonly name: string; readonly datacenter?: MoRef | undefined; readonly newCapacityKb: number; readonly eagerZero?: boolean | undefined }, MoRef];
   FindAllByUuid: [{ readonly datacenter?: MoRef | undefined; readonly uuid: string; readonly vmSearch: boolean; readonly instanceUuid?: boolean | undefined }, readonly MoRef[]];
+  FindByInventoryPath: [{ readonly inventoryPath: string }, MoRef];
   FindByUuid: [{ readonly datacenter?: MoRef | undefined; readonly uuid: string; readonly vmSearch: boolean; readonly instanceUuid?: boolean | undefined }, MoRef];
   HasPrivilegeOnEntities: [{ readonly entity: readonly MoRef[]; readonly sessionId: string; readonly privId?: readonly string[] | undefined }, readonly EntityPrivilege[]];
   HttpNfcLeaseAbort: [{ readonly fault?: LocalizedMethodFault | undefined }, undefined];
@@ -2093,10 +2229,12 @@ export interface VimMethods {
   RemoveSnapshot_Task: [{ readonly removeChildren: boolean; readonly consolidate?: boolean | undefined }, MoRef];
   RemoveVirtualSwitch: [{ readonly vswitchName: string }, undefined];
   Rename_Task: [{ readonly newName: string }, MoRef];
+  RetrieveProperties: [{ readonly specSet: readonly PropertyFilterSpec[] }, readonly ObjectContent[]];
   RetrievePropertiesEx: [{ readonly specSet: readonly PropertyFilterSpec[]; readonly options: RetrieveOptions }, RetrieveResult];
   RetrieveServiceContent: [object, ServiceContent];
   RevertToSnapshot_Task: [{ readonly host?: MoRef | undefined; readonly suppressPowerOn?: boolean | undefined }, MoRef];
   SearchDatastore_Task: [{ readonly datastorePath: string; readonly searchSpec?: HostDatastoreBrowserSearchSpec | undefined }, MoRef];
+  SessionIsActive: [{ readonly sessionID: string; readonly userName: string }, boolean];
   ShutdownGuest: [object, undefined];
   UnregisterVM: [object, undefined];
   WaitForUpdatesEx: [{ readonly version?: string | undefined; readonly options?: WaitOptions | undefined }, UpdateSet];

@@ -5,6 +5,8 @@ export const METHODS: readonly string[] = [
   ...['RetrieveServiceContent', 'Login', 'Logout', 'CurrentTime', 'HasPrivilegeOnEntities'],
   // Looking
   ...['CreateContainerView', 'DestroyView', 'RetrievePropertiesEx', 'ContinueRetrievePropertiesEx', 'CancelRetrievePropertiesEx'],
+  // As older clients look
+  ...['RetrieveProperties', 'FindByInventoryPath', 'SessionIsActive'],
   ...['CreatePropertyCollector', 'DestroyPropertyCollector', 'CreateFilter', 'DestroyPropertyFilter'],
   ...['WaitForUpdatesEx', 'CancelWaitForUpdates', 'FindByUuid', 'FindAllByUuid', 'QueryEvents'],
   // Machines
@@ -34,6 +36,7 @@ export const OBJECTS: readonly string[] = [
   ...['Folder', 'Datacenter', 'ComputeResource', 'ClusterComputeResource', 'ResourcePool', 'HostSystem', 'Datastore', 'Network'],
   ...['DistributedVirtualPortgroup', 'DistributedVirtualSwitch', 'OpaqueNetwork', 'VirtualMachine', 'VirtualMachineSnapshot'],
   ...['HostNetworkSystem', 'HostDatastoreSystem', 'HostAutoStartManager', 'HostDatastoreBrowser', 'HttpNfcLease', 'EnvironmentBrowser'],
+  ...['CustomFieldsManager', 'StoragePod', 'VirtualApp', 'VmwareDistributedVirtualSwitch'],
 ];
 
 export const TYPES: readonly string[] = [
@@ -95,7 +98,14 @@ export const TYPES: readonly string[] = [
     'ToolsConfigInfo',
   ],
   ...['NetIpConfigInfoIpAddress', 'VirtualMachineSnapshotInfo', 'VirtualMachineSnapshotTree', 'VirtualMachineDefaultPowerOpInfo'],
-  ...['ResourceAllocationInfo', 'SharesInfo', 'VirtualMachineSummary', 'VirtualMachineConfigSummary', 'VirtualMachineGuestSummary'],
+  ...[
+    'ResourceAllocationInfo',
+    'SharesInfo',
+    'VirtualMachineSummary',
+    'VirtualMachineConfigSummary',
+    'VirtualMachineGuestSummary',
+    'VirtualMachineQuickStats',
+  ],
   ...[
     'VirtualMachineFileLayoutEx',
     'VirtualMachineFileLayoutExFileInfo',
@@ -119,6 +129,7 @@ export const TYPES: readonly string[] = [
   ...['VirtualEthernetCard', 'VirtualE1000', 'VirtualE1000e', 'VirtualVmxnet', 'VirtualVmxnet2', 'VirtualVmxnet3', 'VirtualPCNet32'],
   ...['VirtualSriovEthernetCard', 'VirtualEthernetCardNetworkBackingInfo', 'VirtualEthernetCardDistributedVirtualPortBackingInfo'],
   ...['VirtualEthernetCardOpaqueNetworkBackingInfo', 'DistributedVirtualSwitchPortConnection'],
+  ...['VirtualDeviceBusSlotInfo', 'VirtualDevicePciBusSlotInfo', 'VirtualCdromAtapiBackingInfo'],
   // Changed blocks, disks, files, leases
   ...['DiskChangeInfo', 'DiskChangeExtent', 'VirtualDiskSpec', 'FileBackedVirtualDiskSpec', 'HostDatastoreBrowserSearchSpec'],
   ...[
@@ -149,7 +160,8 @@ export const TYPES: readonly string[] = [
     'OpaqueNetworkSummary',
     'HostDatastoreConnectInfo',
   ],
-  ...['DVPortgroupConfigInfo', 'HostListSummary', 'HostConfigSummary'],
+  ...['DVPortgroupConfigInfo', 'HostListSummary', 'HostConfigSummary', 'HostListSummaryQuickStats', 'HostHardwareSummary'],
+  ...['ComputeResourceSummary', 'DatastoreHostMount', 'HostMountInfo', 'DatastoreCapability'],
   // Addresses in a guest
   ...['CustomizationSpec', 'CustomizationOptions', 'CustomizationLinuxOptions', 'CustomizationWinOptions', 'CustomizationIdentitySettings'],
   ...[
@@ -174,6 +186,7 @@ export const TYPES: readonly string[] = [
     'CustomizationDhcpIpGenerator',
   ],
   ...['CustomizationIPSettingsIpV6AddressSpec', 'CustomizationIpV6Generator', 'CustomizationFixedIpV6', 'CustomizationDhcpIpV6Generator'],
+  ...['CustomFieldDef', 'CustomFieldValue', 'CustomFieldStringValue'],
   // Events
   ...[
     'EventFilterSpec',

@@ -7,13 +7,15 @@ export interface DataPaths {
   /** Absent: nothing at this endpoint can be written to, so it is no target. */
   readonly write: (Mover & Required<Pick<Mover, 'openWrite'>>) | undefined;
   readonly all: readonly Mover[];
+  /** It carries other machines' disks and is nobody to protect. */
+  readonly appliance: string | undefined;
   readonly findings: { readonly source: Finding; readonly target: Finding };
 }
 
 const canWrite = (mover: Mover): mover is Mover & Required<Pick<Mover, 'openWrite'>> => mover.openWrite !== undefined;
 
 /** `movers`: what the endpoint has, the best first. `asked`: the operator's choice for reading, else the best. */
-export const choosePaths = (movers: readonly Mover[], asked: MoverName | undefined): DataPaths => {
+export const choosePaths = (movers: readonly Mover[], asked: MoverName | undefined, appliance?: string): DataPaths => {
   const read = asked === undefined ? movers[0] : movers.find(({ name }) => name === asked);
   if (!read) {
     throw new DrError(
@@ -33,6 +35,7 @@ export const choosePaths = (movers: readonly Mover[], asked: MoverName | undefin
     read,
     write,
     all: movers,
+    appliance,
     findings: {
       source: {
         code: 'DATA_PATH',

@@ -1,6 +1,5 @@
 // HotAdd: the appliance, a machine of the same vCenter in which we run, gets the disk attached and reads or writes it as a block device.
 // Facts and limits: vSphere Virtual Disk Development Kit Programming Guide, «Advanced transports: SCSI HotAdd».
-import { randomUUID } from 'node:crypto';
 import type { BlockDevice, BlockDevices } from '../../../adapters/block/port.ts';
 import { isFault, typed, type VirtualDevice } from '../../../adapters/vsphere/port.ts';
 import { type Call, type DiskReader, DrError, type MachineId, type ReplicaDisk } from '../../../core/contract/index.ts';
@@ -10,7 +9,7 @@ import { Turns, type Vcenter, vmRef } from '../vcenter.ts';
 import { assertRange } from './bounds.ts';
 import { ALIGNMENT_BYTES, type DiskFile, MOST_REQUEST_BYTES, type Mover } from './mover.ts';
 
-/** `warmsite.attach.<disk>`: the session that has attached it. */
+/** `warmsite.attach.<disk>`: how it is attached. What carries it and is in nobody's hands was left by a process that is gone. */
 const ATTACH = 'warmsite.attach.';
 const RESERVED_UNIT = 7;
 const UNITS = 16;
@@ -19,9 +18,6 @@ const DEVICE_MS = 30_000;
 const CLEAN_MS = 120_000;
 const PATHS = ['config.hardware.device', 'config.extraConfig', 'runtime.powerState'];
 
-/** Sessions of this process that are open: what another one of this installation has attached was left by a process that is gone. */
-const liveSessions = new Set<string>();
-
 interface Attachment {
   readonly file: DiskFile;
   readonly writable: boolean;
@@ -29,32 +25,48 @@ interface Attachment {
   readonly ready: Promise<void>;
 }
 
+/** What has been attached to one appliance, whichever session asked for it. */
+interface Desk {
+  readonly attached: Map<string, Attachment>;
+  readonly turns: Turns;
+}
+
+/** By appliance; one for all sessions of a plugin. */
+export class Desks {
+  readonly #desks = new Map<string, Desk>();
+
+  of(key: string): Desk {
+    const desk = this.#desks.get(key) ?? { attached: new Map<string, Attachment>(), turns: new Turns() };
+    this.#desks.set(key, desk);
+    return desk;
+  }
+}
+
+export interface HotAddTools {
+  readonly devices: BlockDevices;
+  readonly desks: Desks;
+}
+
 export class HotAdd implements Mover {
   readonly name = 'hotadd';
   readonly #vcenter: Vcenter;
   readonly #appliance: MachineId;
   readonly #devices: BlockDevices;
-  readonly #session = randomUUID();
-  readonly #attached = new Map<string, Attachment>();
-  readonly #turns = new Turns();
+  readonly #desk: Desk;
+  readonly #open = new Set<ReplicaDisk>();
 
-  private constructor(vcenter: Vcenter, appliance: MachineId, devices: BlockDevices) {
+  private constructor(vcenter: Vcenter, appliance: MachineId, { devices, desks }: HotAddTools) {
     this.#vcenter = vcenter;
     this.#appliance = appliance;
     this.#devices = devices;
-    liveSessions.add(this.#session);
+    this.#desk = desks.of(`${vcenter.client.about.instanceUuid} ${appliance} ${vcenter.ownerId}`);
   }
 
-  /** Detaches first what a session that is gone has left: it would keep machines from starting and snapshots from merging. */
-  static async open(vcenter: Vcenter, appliance: MachineId, devices: BlockDevices, call: Call): Promise<HotAdd> {
-    const mover = new HotAdd(vcenter, appliance, devices);
-    try {
-      await mover.#sweep(call);
-      return mover;
-    } catch (error) {
-      liveSessions.delete(mover.#session);
-      throw error;
-    }
+  /** Detaches first what a process that is gone has left: it would keep machines from starting and snapshots from merging. */
+  static async open(vcenter: Vcenter, appliance: MachineId, tools: HotAddTools, call: Call): Promise<HotAdd> {
+    const mover = new HotAdd(vcenter, appliance, tools);
+    await mover.#sweep(call);
+    return mover;
   }
 
   describe(): string {
@@ -62,26 +74,23 @@ export class HotAdd implements Mover {
   }
 
   async openRead(file: DiskFile, call: Call): Promise<DiskReader> {
-    return this.#open(file, false, call);
+    return this.#openDisk(file, false, call);
   }
 
   async openWrite(file: DiskFile, call: Call): Promise<ReplicaDisk> {
-    return this.#open(file, true, call);
+    return this.#openDisk(file, true, call);
   }
 
   async release(machine: MachineId, call: Call): Promise<void> {
-    for (const [name, attachment] of [...this.#attached])
+    for (const [name, attachment] of [...this.#desk.attached])
       if (attachment.file.machine === machine) await this.#detach(name, attachment, call);
   }
 
   async close(): Promise<void> {
-    // First of all: if the server cannot be reached any more, the next session sweeps.
-    liveSessions.delete(this.#session);
-    const call = this.#cleaning();
-    for (const [name, attachment] of [...this.#attached]) await this.#detach(name, attachment, call).catch(() => undefined);
+    await Promise.allSettled([...this.#open].map((handle) => handle[Symbol.asyncDispose]()));
   }
 
-  async #open(file: DiskFile, writable: boolean, call: Call): Promise<ReplicaDisk> {
+  async #openDisk(file: DiskFile, writable: boolean, call: Call): Promise<ReplicaDisk> {
     const { fileName } = file.disk;
     const attachment = await this.#attach(fileName, file, writable, call);
     try {
@@ -98,7 +107,7 @@ export class HotAdd implements Mover {
   }
 
   async #attach(fileName: string, file: DiskFile, writable: boolean, call: Call): Promise<Attachment> {
-    const there = this.#attached.get(fileName);
+    const there = this.#desk.attached.get(fileName);
     if (there) {
       if (writable && !there.writable) {
         throw new DrError('FILE_LOCKED', `disk ${file.disk.id} of ${file.machine} is being read and cannot be written`, {
@@ -112,26 +121,26 @@ export class HotAdd implements Mover {
       file,
       writable,
       users: 1,
-      ready: this.#turns.take('appliance', () => this.#reconfigureToAttach(file, writable, call)),
+      ready: this.#desk.turns.take('appliance', () => this.#reconfigureToAttach(file, writable, call)),
     };
     attachment.ready.catch(() => {
-      if (this.#attached.get(fileName) === attachment) this.#attached.delete(fileName);
+      if (this.#desk.attached.get(fileName) === attachment) this.#desk.attached.delete(fileName);
     });
-    this.#attached.set(fileName, attachment);
+    this.#desk.attached.set(fileName, attachment);
     return attachment;
   }
 
   async #leave(fileName: string, attachment: Attachment): Promise<void> {
     attachment.users--;
-    if (attachment.users > 0 || this.#attached.get(fileName) !== attachment) return;
+    if (attachment.users > 0 || this.#desk.attached.get(fileName) !== attachment) return;
     await this.#detach(fileName, attachment, this.#cleaning());
   }
 
   async #detach(fileName: string, attachment: Attachment, call: Call): Promise<void> {
-    if (this.#attached.get(fileName) !== attachment) return;
-    this.#attached.delete(fileName);
+    if (this.#desk.attached.get(fileName) !== attachment) return;
+    this.#desk.attached.delete(fileName);
     await attachment.ready.catch(() => undefined);
-    await this.#turns.take('appliance', () => this.#reconfigureToDetach((disk) => disk.id === attachment.file.disk.id, call));
+    await this.#desk.turns.take('appliance', () => this.#reconfigureToDetach((disk) => disk.id === attachment.file.disk.id, call));
   }
 
   async #reconfigureToAttach({ disk, machine }: DiskFile, writable: boolean, call: Call): Promise<void> {
@@ -143,12 +152,19 @@ export class HotAdd implements Mover {
         context: { machine: this.#appliance, holder: owner },
       });
     }
+    const mode = writable ? 'independent_persistent' : 'independent_nonpersistent';
     if (disksOf(this.#appliance, devices).some(({ id }) => id === disk.id)) {
+      const tag = extra.get(`${ATTACH}${disk.id}`);
       // Ours, from an attempt whose answer was lost.
-      if (extra.get(`${ATTACH}${disk.id}`) === this.#session) return;
-      throw new DrError('FILE_LOCKED', `disk ${disk.id} of ${machine} is attached to the appliance ${this.#appliance} by another session`, {
-        context: { disk: disk.id, machine: this.#appliance },
-      });
+      if (tag === mode) return;
+      if (tag === undefined) {
+        throw new DrError('FILE_LOCKED', `disk ${disk.id} of ${machine} is attached to the appliance ${this.#appliance}, and not by us`, {
+          hint: 'detach the disk from the appliance by hand, without deleting its file',
+          context: { disk: disk.id, machine: this.#appliance },
+        });
+      }
+      await this.#reconfigureToDetach((one) => one.id === disk.id, call);
+      return this.#reconfigureToAttach({ disk, machine }, writable, call);
     }
     const { controller, unitNumber } = this.#freePlace(devices);
     const device = typed('VirtualDisk', {
@@ -159,11 +175,11 @@ export class HotAdd implements Mover {
       backing: typed('VirtualDiskFlatVer2BackingInfo', {
         fileName: disk.fileName,
         // What is only read must not be changed by the appliance's own kernel either.
-        diskMode: writable ? 'independent_persistent' : 'independent_nonpersistent',
+        diskMode: mode,
         uuid: disk.id,
       }),
     });
-    const extraConfig = extraOptions({ [OWNER]: this.#vcenter.ownerId, [`${ATTACH}${disk.id}`]: this.#session });
+    const extraConfig = extraOptions({ [OWNER]: this.#vcenter.ownerId, [`${ATTACH}${disk.id}`]: mode });
     await this.#vcenter.task(
       'ReconfigVM_Task',
       vmRef(this.#appliance),
@@ -225,23 +241,25 @@ export class HotAdd implements Mover {
   async #sweep(call: Call): Promise<void> {
     const { extra } = await this.#look(call);
     if (extra.get(OWNER) !== this.#vcenter.ownerId) return;
-    const left = new Set(
-      [...extra].flatMap(([key, session]) => (key.startsWith(ATTACH) && !liveSessions.has(session) ? [key.slice(ATTACH.length)] : [])),
-    );
-    if (left.size > 0) await this.#turns.take('appliance', () => this.#reconfigureToDetach((disk) => left.has(disk.id), call));
+    await this.#desk.turns.take('appliance', async () => {
+      const held = new Set([...this.#desk.attached.values()].map(({ file }) => file.disk.id as string));
+      const tagged = [...extra.keys()].filter((key) => key.startsWith(ATTACH)).map((key) => key.slice(ATTACH.length));
+      const left = new Set(tagged.filter((disk) => !held.has(disk)));
+      if (left.size > 0) await this.#reconfigureToDetach((disk) => left.has(disk.id), call);
+    });
   }
 
   /** Its own time: what is to be cleaned must not depend on a caller who is gone. */
   #cleaning(): Call {
     const log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
-    return { signal: new AbortController().signal, deadlineMs: CLEAN_MS, log, operationId: `detach/${this.#session}` };
+    return { signal: new AbortController().signal, deadlineMs: CLEAN_MS, log, operationId: 'detach' };
   }
 
   #handle(device: BlockDevice, disk: DiskDevice, leave: () => Promise<void>): ReplicaDisk {
     const what = `disk ${disk.id}`;
     const { sizeBytes } = disk;
     let open = true;
-    return {
+    const handle: ReplicaDisk = {
       sizeBytes,
       alignmentBytes: ALIGNMENT_BYTES,
       maxRequestBytes: MOST_REQUEST_BYTES,
@@ -262,9 +280,12 @@ export class HotAdd implements Mover {
       [Symbol.asyncDispose]: async () => {
         if (!open) return;
         open = false;
+        this.#open.delete(handle);
         await device[Symbol.asyncDispose]();
         await leave();
       },
     };
+    this.#open.add(handle);
+    return handle;
   }
 }
