@@ -8,6 +8,7 @@ import type { Benchmark } from './measure.ts';
 import { pluginCall } from './plugin-call.ts';
 import { pumpThroughput } from './pump.ts';
 import { vsphereClient } from './vsphere-client.ts';
+import { vsphereInventory } from './vsphere-inventory.ts';
 
 const BENCHMARKS: readonly Benchmark[] = [
   coldStart,
@@ -17,6 +18,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   firstCopySparse,
   machines1000,
   vsphereClient,
+  vsphereInventory,
 ];
 
 const { positionals, values } = parseArgs({

@@ -38,11 +38,13 @@ const parseAct = (text: string): FaultAct => {
   if (kind === 'delay' && Number(value) > 0) return { delayMs: Number(value) };
   if (kind === 'cut' && (value === 'before' || value === 'after')) return { cut: value };
   if (kind === 'crash' && (value === 'before' || value === 'after')) return { crash: value };
+  if (kind === 'vim' && /^\w+$/.test(value)) return { vimFault: value };
+  if (kind === 'stall' && value === '') return { stall: true };
   const lie = LIES.find((candidate) => candidate === value);
   if (kind === 'lie' && lie) return { lie };
   throw usage(
     `there is no fault ${JSON.stringify(text)}`,
-    `write error=CODE, delay=MS, cut=before|after, crash=before|after or lie=${LIES.join('|')}`,
+    `write error=CODE, vim=FAULT (a vCenter's own), delay=MS, stall, cut=before|after, crash=before|after or lie=${LIES.join('|')}`,
   );
 };
 
@@ -113,12 +115,12 @@ export const BREAKS: readonly Break[] = [
     args: '<method>',
     about: 'Let calls of a method fail: a name of the port of the lab, or a beginning of one with *',
     options: [
-      { flags: '--act <what>', about: 'error=CODE, delay=MS, cut=before, crash=after, lie=skipDirtyRange, …', required: true },
+      { flags: '--act <what>', about: 'error=CODE, vim=FileLocked, delay=MS, stall, cut=before, crash=after, lie=skipDirtyRange, …', required: true },
       { flags: '--endpoint <id>', about: 'only at this endpoint' },
       { flags: '--nth <n>', about: 'only the n-th call', kind: 'integer' },
       { flags: '--times <n>', about: 'so many times', kind: 'integer' },
     ],
-    example: 'warmsite lab break add-fault disk.read --act delay=200 --endpoint vcenter-a',
+    example: 'warmsite lab break add-fault device.read --act delay=200 --endpoint vcenter-a',
     run: async (lab, method, options) => {
       const [endpoint, nth, times] = [textOption(options, 'endpoint'), numberOption(options, 'nth'), numberOption(options, 'times')];
       const rule = {

@@ -50,7 +50,8 @@ export interface Drsim extends AsyncDisposable {
   log(): string;
 }
 
-const missingTool = (): string | undefined => {
+/** What the simulator cannot be built without and is not here; undefined when nothing is missing. */
+export const missingTool = (): string | undefined => {
   if (spawnSync('go', ['version']).status !== 0) return 'go';
   return existsSync(SIMULATOR) ? undefined : 'the simulator library of govmomi';
 };

@@ -3,7 +3,16 @@ import { once } from 'node:events';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-const NAMES = ['cold-start', 'plugin-call', 'journal-apply', 'pump', 'first-copy-sparse', 'machines-1000'];
+const NAMES = [
+  'cold-start',
+  'plugin-call',
+  'journal-apply',
+  'pump',
+  'first-copy-sparse',
+  'machines-1000',
+  'vsphere-client',
+  'vsphere-inventory',
+];
 
 const bench = async (...args: readonly string[]): Promise<{ code: number; out: string; err: string }> => {
   const child = spawn(process.execPath, ['bench/main.ts', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
