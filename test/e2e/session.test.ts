@@ -187,6 +187,35 @@ describe('the command line over a lab', () => {
     expect((await statusOf(session)).items[0]).to.include({ active: 'unknown', protection: 'CommitPending' });
   });
 
+  it('refuses a vCenter with another certificate until somebody has compared it', async function () {
+    this.timeout(60_000);
+    await using session = new LabSession();
+    await session.run('lab', 'up', '--machines', '2');
+    await using lab = await session.control();
+    const before = await lab.call('lab.vcenter', { endpoint: 'vcenter-a' });
+    await lab.call('lab.setVcenter', { endpoint: 'vcenter-a', newCertificate: true });
+    const { pin = '' } = await lab.call('lab.vcenter', { endpoint: 'vcenter-a' });
+    expect(pin)
+      .to.match(/^[0-9a-f]{64}$/)
+      .and.not.to.equal(before.pin);
+
+    const check = await session.run('endpoint', 'check', 'vcenter-a');
+    const protecting = await session.run('protect', 'shop-db', '--policy', 'lab', '--to', 'site-b');
+    const unasked = await session.run('endpoint', 'trust', 'vcenter-a');
+    const wrong = await session.run('endpoint', 'trust', 'vcenter-a', '--pin', '00'.repeat(32));
+    const trusted = await session.run('endpoint', 'trust', 'vcenter-a', '--pin', pin, '--reason', 'compared at the console');
+
+    expect(check.code).to.equal(8);
+    expect(check.out).to.include('the certificate of https://127.0.0.1').and.to.include('is not the one that was accepted');
+    expect(protecting.code, protecting.err).not.to.equal(0);
+    expect(unasked.code).to.equal(2);
+    expect(unasked.err.replaceAll(':', '').toLowerCase()).to.include(pin);
+    expect(wrong.code).to.equal(6);
+    expect(trusted.code, trusted.err).to.equal(0);
+    expect((await session.run('endpoint', 'check', 'vcenter-a')).code).to.equal(0);
+    expect((await session.run('protect', 'shop-db', '--policy', 'lab', '--to', 'site-b')).code).to.equal(0);
+  });
+
   it('treats a hostile name as a name, everywhere', async function () {
     this.timeout(60_000);
     await using session = new LabSession();

@@ -42,7 +42,14 @@ export const notFound = (obj: MoRef): never => {
 export const sameRef = (left: MoRef, right: MoRef): boolean => left.value === right.value && left.type === right.type;
 
 /** As vCenter writes a name into its inventory. */
-export const escapeName = (name: string): string => name.replaceAll('%', '%25').replaceAll('/', '%2f').replaceAll('\\', '%5c');
+export const escapeName = (name: string): string => {
+  let out = '';
+  for (const character of name) {
+    const code = character.codePointAt(0) ?? 0;
+    out += code < 0x20 || '%/\\'.includes(character) ? `%${code.toString(16).padStart(2, '0')}` : character;
+  }
+  return out;
+};
 
 /** What hangs on a host: `networkSystem-1005` is that of `host-1005`. */
 export const HOST_SYSTEMS = {

@@ -12,7 +12,9 @@ export type Vm = MachineRecord & { readonly vm: VmRecord };
 export const vmRef = ({ id }: { readonly id: MachineId }): MoRef => ({ type: 'VirtualMachine', value: id });
 export const snapshotRef = (id: string): MoRef => ({ type: 'VirtualMachineSnapshot', value: id });
 
-export const unescapeName = (name: string): string => name.replaceAll(/%2f/gi, '/').replaceAll(/%5c/gi, '\\').replaceAll('%25', '%');
+/** A client may escape any character so, not only those that it must (ManagedEntity.name). */
+export const unescapeName = (name: string): string =>
+  name.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 export const vcenterOf = (endpoint: EndpointRecord): VcenterRecord => {
   if (!endpoint.vsphere) throw new Error(`endpoint ${endpoint.name} has no vCenter`);
