@@ -33,7 +33,7 @@ export const firstCopySparse: Benchmark = {
     const sizeBytes = quick ? 64 * MIB : 20 * 1024 * MIB;
     const dataBytes = quick ? 4 * MIB : 300 * MIB;
     await using bench = new BenchHome();
-    const spec = buildEstate({ machines: 1, password: 'bench', ownDiskBytes: sizeBytes });
+    const spec = buildEstate({ machines: 1, password: bench.password, ownDiskBytes: sizeBytes });
     await bench.start(spec);
     const image = join(bench.folder, 'image');
     await writeImage(image, sizeBytes, dataBytes);

@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
 import type { EstatePort, EstateSpec } from '../adapters/lab/port.ts';
 import { type ComposedEngine, composeEngine } from '../cli/container.ts';
-import { labSocket, startLab, stopLab } from '../cli/lab/process.ts';
+import { labSecret, labSocket, startLab, stopLab } from '../cli/lab/process.ts';
+import { type LabPlace, reached } from '../cli/lab/register.ts';
 import type { JobRecord } from '../core/engine.ts';
 import { temporaryFolder } from './measure.ts';
 
@@ -16,6 +17,11 @@ export class BenchHome implements AsyncDisposable {
 
   get folder(): string {
     return this.#folder.path;
+  }
+
+  /** Of the lab's vCenters. */
+  get password(): string {
+    return labSecret(this.lab).password;
   }
 
   get env(): Record<string, string> {
@@ -34,7 +40,7 @@ export class BenchHome implements AsyncDisposable {
   async engine(spec: EstateSpec): Promise<ComposedEngine> {
     const composed = await composeEngine({ home: this.home, env: this.env, debug: false });
     await composed.engine.start();
-    await register(composed, spec, labSocket(this.lab));
+    await register(composed, spec, { address: labSocket(this.lab), secretPath: labSecret(this.lab).path });
     return composed;
   }
 
@@ -44,11 +50,11 @@ export class BenchHome implements AsyncDisposable {
   }
 }
 
-const register = async ({ engine }: ComposedEngine, spec: EstateSpec, address: string): Promise<void> => {
+const register = async ({ engine }: ComposedEngine, spec: EstateSpec, place: LabPlace): Promise<void> => {
   const endpoints = spec.sites.flatMap((site) => site.endpoints.map((endpoint) => ({ site: site.name, ...endpoint })));
   for (const { name } of spec.sites) await engine.call('site.add', { id: name });
-  for (const { name, site, profile } of endpoints)
-    await engine.call('endpoint.add', { id: name, site, plugin: `memory-${profile}`, config: { address, endpoint: name } });
+  for (const endpoint of endpoints)
+    await engine.call('endpoint.add', { id: endpoint.name, site: endpoint.site, ...(await reached(endpoint, place)) });
   for (const from of endpoints)
     for (const to of endpoints)
       if (from.site !== to.site && from.profile === to.profile)

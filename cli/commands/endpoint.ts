@@ -136,7 +136,7 @@ export const commands: readonly CommandSpec[] = [
       PIN_OPTION,
     ],
     examples: [
-      'warmsite endpoint add vcenter-a --site site-a --plugin memory-vmware --set endpoint=vcenter-a --set password=env:VC_PASSWORD',
+      'warmsite endpoint add vcenter-a --site site-a --plugin vmware --set address=vcenter-a.example.com --set username=warmsite@vsphere.local --set password=env:VC_PASSWORD --set appliance=warmsite-a',
     ],
     run: add,
   },

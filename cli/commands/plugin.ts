@@ -92,7 +92,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'show',
     args: '<id>',
     about: 'Show one plugin: its configuration and the most that it can do',
-    examples: ['warmsite plugin show memory-vmware'],
+    examples: ['warmsite plugin show vmware'],
     run: async (cli, { args: [id = ''] }) => cli.print.one({ kind: 'Plugin', data: await cli.call('plugin.show', { id }), name: id }),
   },
   {
@@ -138,7 +138,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     examples: [
       'warmsite plugin check ./my-plugin --level 0',
-      'warmsite plugin check memory-vmware --against lab',
+      'warmsite plugin check vmware --against lab',
       'warmsite plugin check ./my-plugin --only CHG-004',
     ],
     run: check,

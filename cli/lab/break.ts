@@ -115,7 +115,11 @@ export const BREAKS: readonly Break[] = [
     args: '<method>',
     about: 'Let calls of a method fail: a name of the port of the lab, or a beginning of one with *',
     options: [
-      { flags: '--act <what>', about: 'error=CODE, vim=FileLocked, delay=MS, stall, cut=before, crash=after, lie=skipDirtyRange, …', required: true },
+      {
+        flags: '--act <what>',
+        about: 'error=CODE, vim=FileLocked, delay=MS, stall, cut=before, crash=after, lie=skipDirtyRange, …',
+        required: true,
+      },
       { flags: '--endpoint <id>', about: 'only at this endpoint' },
       { flags: '--nth <n>', about: 'only the n-th call', kind: 'integer' },
       { flags: '--times <n>', about: 'so many times', kind: 'integer' },

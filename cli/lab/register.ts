@@ -17,7 +17,7 @@ export interface LabPlace {
 }
 
 /** The vCenters are reached as real ones are, by HTTPS with a pin; everything else by the lab's socket. */
-const reached = async (
+export const reached = async (
   { name, profile, username }: EndpointSpec,
   { address, secretPath }: LabPlace,
 ): Promise<{ plugin: string; config: object }> => {
