@@ -282,6 +282,8 @@ export class World implements AsyncDisposable {
           const dies = this.#enter(faults, `plugin.vim.${method}`);
           faults.check();
           if (dies && this.crashMoment === 'before') throw new CrashError();
+          // The fork is the replica itself: how an earlier one began says nothing of this one.
+          if (method === 'CreateSnapshot_Task') this.startedFrom.delete(on);
           if (method === 'PowerOnVM_Task') this.startedFrom.set(on, await this.digests({ machine: on as MachineId }));
           const answer = await wire.send(request);
           if (faults.crashed) throw new CrashError();
