@@ -1,11 +1,13 @@
-// Writes the references that are made from the program itself: docs/reference/cli.md and errors.md. With --check it writes nothing and fails when they differ.
+// Writes what is made from the program itself: docs/reference/cli.md and errors.md, and parts of docs/plugins/vmware.md. With --check it writes nothing and fails when they differ.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CATALOG } from '../cli/catalog.ts';
 import { type CommandSpec, GROUPS, type Noun, type OptionSpec } from '../cli/command.ts';
+import { createRegistry } from '../cli/container.ts';
 import { commandName, GLOBAL_OPTIONS } from '../cli/program.ts';
-import { CONTEXT_KEYS, ERRORS, EXIT } from '../core/contract/index.ts';
+import { CONTEXT_KEYS, type ConfigField, ERRORS, EXIT } from '../core/contract/index.ts';
+import { PRIVILEGES, type Purpose } from '../plugins/vmware/privileges.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -108,12 +110,49 @@ const errorReference = (): string => {
   return `${lines.join('\n')}\n`;
 };
 
-/** Path below the root to content. */
-export const renderReferences = async (): Promise<ReadonlyMap<string, string>> =>
-  new Map([
-    ['docs/reference/cli.md', await cliReference()],
-    ['docs/reference/errors.md', errorReference()],
-  ]);
+const PURPOSES: readonly Purpose[] = ['assess', 'protect', 'recover'];
+
+const privilegeTable = (): string[] => [
+  '| Privilege, as the API names it | Assess | Protect | Recover | What for |',
+  '|---|---|---|---|---|',
+  ...PRIVILEGES.map(
+    ({ id, purposes, why }) =>
+      `| \`${id}\` | ${PURPOSES.map((purpose) => (purposes.includes(purpose) ? 'x' : '')).join(' | ')} | ${cell(why)} |`,
+  ),
+];
+
+/** Those that begin with System are part of every role and cannot be granted. */
+const roleCommand = (): string[] => {
+  const ids = PRIVILEGES.map(({ id }) => id).filter((id) => !id.startsWith('System.'));
+  return ['```sh', 'govc role.create Warmsite \\', ...ids.map((id, index) => `  ${id}${index < ids.length - 1 ? ' \\' : ''}`), '```'];
+};
+
+const fieldRow = ({ name, type, required, help, choices, ...field }: ConfigField): string => {
+  const standard = field.default === undefined ? '' : `\`${field.default}\``;
+  const kind = choices ? choices.map((choice) => `\`${choice}\``).join(', ') : type;
+  return `| \`${name}\` | ${kind} | ${required ? 'required' : standard} | ${cell(help)} |`;
+};
+
+const fieldTable = (plugin: string): string[] => [
+  '| Field | Kind | Default | Meaning |',
+  '|---|---|---|---|',
+  ...createRegistry().get(plugin).manifest.config.map(fieldRow),
+];
+
+/** Replaces what stands between the two comments of a part, which a page written by hand has for it. */
+const fillPart = (page: string, part: string, lines: readonly string[]): string => {
+  const [begin, end] = [`<!-- ${part}: written by npm run docs; a test compares. -->\n`, `\n<!-- end of ${part} -->`];
+  const [from, to] = [page.indexOf(begin), page.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`the page has no part ${part}`);
+  return `${page.slice(0, from + begin.length)}\n${lines.join('\n')}\n${page.slice(to)}`;
+};
+
+const VMWARE_PAGE = 'docs/plugins/vmware.md';
+
+const vmwarePage = (): string => {
+  const parts = { fields: fieldTable('vmware'), role: roleCommand(), privileges: privilegeTable() };
+  return Object.entries(parts).reduce((page, [part, lines]) => fillPart(page, part, lines), readOld(join(root, VMWARE_PAGE)));
+};
 
 const readOld = (path: string): string => {
   try {
@@ -122,6 +161,14 @@ const readOld = (path: string): string => {
     return '';
   }
 };
+
+/** Path below the root to content. */
+export const renderReferences = async (): Promise<ReadonlyMap<string, string>> =>
+  new Map([
+    ['docs/reference/cli.md', await cliReference()],
+    ['docs/reference/errors.md', errorReference()],
+    [VMWARE_PAGE, vmwarePage()],
+  ]);
 
 /** Paths whose file is not what the program would write. */
 export const findStale = async (): Promise<string[]> =>

@@ -1,12 +1,12 @@
 // After a start: what a killed engine left is finished or given up, by the journals' seals and by tag (T2, F5, promise 5).
-import { type Fork, type ItemId, isDrError } from '../contract/index.ts';
+import { type Fork, type ItemId, isDrError, type Snapshot } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
 import type { Point } from '../journal/journal.ts';
 import { recordEvent } from '../state/events.ts';
 import { findItem, listItems, updateItem } from '../state/items.ts';
-import { findJob, listJobs } from '../state/jobs.ts';
+import { findJob } from '../state/jobs.ts';
 import { type CycleRecord, deletePoints, findCycle, listOpenCycles, listPoints, putCycle } from '../state/points.ts';
 import { listEndpoints, putMeta } from '../state/records.ts';
 import { type Core, callFor, emit, nowIso, openEndpoint } from './core.ts';
@@ -114,11 +114,6 @@ export const sweepOrphans = async (
   core: Core,
   signal: AbortSignal,
 ): Promise<{ readonly snapshots: number; readonly forks: number; readonly unreachable: readonly string[] }> => {
-  const openCycles = new Set((await listOpenCycles(core.store.db)).map((cycle) => cycle.id));
-  const liveJobs = new Set(
-    (await listJobs(core.store.db, { states: ['Queued', 'Running', 'Waiting', 'Interrupted'], limit: 10_000 })).map((job) => job.id),
-  );
-  const forksInUse = new Set((await listItems(core.store.db)).flatMap((item) => [item.fork?.id, item.testFork?.id]));
   const swept = { snapshots: 0, forks: 0, unreachable: [] as string[] };
   for (const endpoint of await listEndpoints(core.store.db)) {
     try {
@@ -127,15 +122,14 @@ export const sweepOrphans = async (
       if (session.source?.kind === 'snapshot') {
         const source = session.source;
         for await (const snapshot of source.listSnapshots(call())) {
-          const owner = snapshot.operationId.slice(0, snapshot.operationId.lastIndexOf('/'));
-          if (openCycles.has(owner) || liveJobs.has(snapshot.operationId.split('/')[0] ?? '')) continue;
+          if (await isNeeded(core, snapshot)) continue;
           await source.releaseSnapshot(snapshot.id, 'abandoned', call());
           swept.snapshots += 1;
         }
       }
       const forks = session.target?.forks;
       for await (const fork of forks?.list(call()) ?? []) {
-        if (forksInUse.has(fork.id) || !(await isLeftover(core, fork))) continue;
+        if (!(await isLeftover(core, fork))) continue;
         await discardFork(core, session, fork, signal);
         swept.forks += 1;
       }
@@ -156,16 +150,35 @@ export const sweepOrphans = async (
   return swept;
 };
 
+/**
+ * Asked for each when it has been seen: a cycle or job that began since the sweep did has its intent on record before its snapshot exists,
+ * and a list of those that were open at the beginning would take what they have just made for a leftover.
+ */
+const isNeeded = async ({ store }: Core, { operationId }: Snapshot): Promise<boolean> => {
+  const cycle = await findCycle(store.db, operationId.slice(0, operationId.lastIndexOf('/')));
+  if (cycle && cycle.endedAt === undefined) return true;
+  const job = await findJob(store.db, operationId.split('/')[0] ?? '');
+  return job !== undefined && job.endedAt === undefined;
+};
+
 /** Only what an ended job of this very store made is a leftover: a fork of an unknown job may be somebody's production. */
 const isLeftover = async (core: Core, fork: Fork): Promise<boolean> => {
   const job = await findJob(core.store.db, fork.operationId.split('/')[0] ?? '');
   if (!job?.endedAt) return false;
+  // After the job: what it has made is the item's by the time that it has ended.
+  if ((await listItems(core.store.db)).some((item) => item.fork?.id === fork.id || item.testFork?.id === fork.id)) return false;
   return fork.purpose === 'test' || fork.machine.power === 'off';
 };
 
 const discardFork = async (core: Core, session: EndpointSession, fork: Fork, signal: AbortSignal): Promise<void> => {
-  // A fork of ours that no item knows carries no item's epoch any more: it is ours by its tag.
-  const fence = { item: 'orphan' as ItemId, epoch: Number.MAX_SAFE_INTEGER, holder: core.ownerId };
+  // No item knows it, so that no item's epoch is at hand: it is ours by its tag, and goes under the epoch that is on record.
+  const held = [];
+  for (const machine of new Set([fork.replica, fork.machine.id])) {
+    const epoch = await session.fence?.read(machine, callFor(core, `sweep/${fork.id}`, signal));
+    if (epoch) held.push(epoch);
+  }
+  const [newest] = held.sort((a, b) => b.epoch - a.epoch);
+  const fence = newest ?? { item: 'orphan' as ItemId, epoch: 1, holder: core.ownerId };
   const call = () => callFor(core, `sweep/${fork.id}`, signal, fence);
   await session.power?.set(fork.machine.id, 'off', call());
   await session.target?.forks?.discard(fork.id, call());

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { CATALOG } from '../../cli/catalog.ts';
 import type { CommandSpec } from '../../cli/command.ts';
-import { readPage } from './page.ts';
+import { codeBlocks, readPage } from './page.ts';
 
 /** Pages that are written by hand and name commands; the reference is generated. */
 const PAGES = [
@@ -10,6 +10,8 @@ const PAGES = [
   'ARCHITECTURE.md',
   'docs/operator/getting-started.md',
   'docs/operator/concepts.md',
+  'docs/plugins/vmware.md',
+  'docs/plugins/vmware-acceptance.md',
   'docs/integrator/write-a-plugin.md',
   'docs/integrator/contract.md',
 ];
@@ -33,16 +35,19 @@ const complaint = async (code: string): Promise<string | undefined> => {
   return unknown && `${code}: it has no ${unknown}`;
 };
 
+/** Commands in text, and those in blocks to be typed that nobody runs for it. */
+const commandsOf = (page: string): string[] => {
+  const inText = [...page.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/`([^`\n]+)`/g)].map(([, code = '']) => code);
+  const inBlocks = codeBlocks(page)
+    .filter(({ language }) => language === 'sh')
+    .flatMap(({ text }) => text.split('\n').filter((line) => line.startsWith('warmsite ')));
+  return [...inText, ...inBlocks];
+};
+
 describe('the pages written by hand', () => {
   for (const page of PAGES) {
     it(`name commands and options that exist: ${page}`, async () => {
-      const codes = [
-        ...readPage(page)
-          .replaceAll(/^```[\s\S]*?^```$/gm, '')
-          .matchAll(/`([^`\n]+)`/g),
-      ].map(([, code = '']) => code);
-
-      const complaints = await Promise.all(codes.map(complaint));
+      const complaints = await Promise.all(commandsOf(readPage(page)).map(complaint));
 
       expect(complaints.filter((one) => one !== undefined)).to.deep.equal([]);
     });
