@@ -19,6 +19,8 @@ import {
 } from './bring-up.ts';
 import { advanceEpoch, isSeenOff, lookAt } from './fence.ts';
 import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
+import { productionNics } from './networks.ts';
+import { selectPoint } from './select-point.ts';
 import { captureThenPowerOff, shutDownSource, trySourceOff } from './source-off.ts';
 import { cleanupTest, waitBefore } from './test-failover.ts';
 
@@ -124,6 +126,7 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
   });
   const begun = await settleEarlierFork(core, flow, id);
   if (begun.runs) return begun;
+  if (begun.targetForks) await flow.step(`networks ${id}`, () => assertConnectable(core, id, input.selector));
   // A planned failover's last cycle waits its turn; an unplanned one does not wait for a source that may be gone.
   if (input.kind === 'unplanned') await flow.step(`drain ${id}`, async ({ signal }) => drainCycles(core, begun.groupId, signal));
   if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
@@ -131,6 +134,14 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
     commit: async (tx, epoch) => void (await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) })),
   });
   return begun;
+};
+
+/** Before the source is touched: a copy that could not be connected would be found out when nothing runs any more. */
+const assertConnectable = async (core: Core, id: ItemId, selector: string): Promise<null> => {
+  const item = await itemNow(core, id);
+  const { spec } = await selectPoint(core, item, selector);
+  await productionNics(core, item, spec, replicaOf(item).endpoint);
+  return null;
 };
 
 /** What an earlier try left: a fork that is off is discarded, what was powered on is taken over. There is never a second one beside it (promise 3). */

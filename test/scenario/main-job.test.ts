@@ -150,6 +150,19 @@ describe('the main job', () => {
     });
   }
 
+  it('a failover whose networks are not mapped is refused while its source still runs', async () => {
+    await using world = await World.create({ diskBytes: 262_144, writesPerSecond: 20 });
+    await world.protect(['shop-web']);
+    await world.store.db.deleteFrom('mapping').execute();
+
+    const job = await world.run('failover.planned', { target: 'shop-web' });
+
+    expect(job.state).to.equal('Failed');
+    expect(job.error?.code).to.equal('MAPPING_MISSING');
+    expect((await world.machine('shop-web', 'vcenter-a')).power).to.equal('on');
+    expect((await world.item('shop-web')).state).to.include({ protection: 'Protected' });
+  });
+
   it('change point and cancel bring back exactly the chosen state after the machine has written for a while', async () => {
     await using world = await World.create();
     await world.protect(['shop-web']);
