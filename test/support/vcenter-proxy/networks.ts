@@ -42,10 +42,10 @@ export const removeVirtualSwitch: Rule = async (step) => {
   const anchor = [...twin.anchors.values()].find(
     ({ networkSystem, vswitchName }) => networkSystem.value === call.on.value && vswitchName === args.vswitchName,
   );
-  if (!anchor) return step.agreed(await step.forward());
-  anchor.switchGone = true;
+  const reply = anchor ? done(step) : await step.agreed(await step.forward());
+  if (anchor) anchor.switchGone = true;
   await dropUnused(step);
-  return done(step);
+  return reply;
 };
 
 /** The simulator looks the name up in the whole datacenter, and so refuses it to every host but the first. */
