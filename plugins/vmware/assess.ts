@@ -34,7 +34,9 @@ export const assess = async (
 ): Promise<Finding[]> => {
   const props = await vcenter.props(vmRef(id), PATHS, call);
   const common = [...applianceFindings(id, paths), ...stateFindings(props), ...deviceFindings(id, props)];
-  return as === 'source' ? [...common, ...sourceFindings(props, paths)] : [...common, ...targetFindings(props, paths)];
+  return as === 'source'
+    ? [...common, ...sourceFindings(props, paths, vcenter.ownerId)]
+    : [...common, ...targetFindings(props, paths, vcenter.ownerId)];
 };
 
 const applianceFindings = (id: MachineId, { appliance }: DataPaths): Finding[] =>
@@ -142,10 +144,10 @@ const deviceFindings = (id: MachineId, props: Props): Finding[] => {
   return findings;
 };
 
-const sourceFindings = (props: Props, paths: DataPaths): Finding[] => {
+const sourceFindings = (props: Props, paths: DataPaths, ownerId: string): Finding[] => {
   const findings: Finding[] = [];
   const tracked = props['config.changeTrackingEnabled'] === true;
-  const foreign = foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined);
+  const foreign = foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined, ownerId);
   const version = Number(/\d+/.exec(String(props['config.version'] ?? ''))?.[0] ?? LEAST_VERSION);
   if (version < LEAST_VERSION) {
     findings.push(
@@ -207,9 +209,9 @@ const sourceFindings = (props: Props, paths: DataPaths): Finding[] => {
   return [...findings, paths.findings.source];
 };
 
-const targetFindings = (props: Props, paths: DataPaths): Finding[] => {
+const targetFindings = (props: Props, paths: DataPaths, ownerId: string): Finding[] => {
   const findings: Finding[] = [];
-  if (foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined) > 0) {
+  if (foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined, ownerId) > 0) {
     findings.push(
       finding(
         'SNAPSHOTS_PRESENT',

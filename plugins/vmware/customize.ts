@@ -1,4 +1,5 @@
 // A customisation that changes addresses and as little else as vSphere allows (vSphere API reference, CustomizationSpec).
+import { isIP } from 'node:net';
 import {
   type CustomizationAdapterMapping,
   type CustomizationIdentitySettings,
@@ -22,7 +23,7 @@ export const customization = ({ family, hostName, addresses }: Wanted): Customiz
     label
       .replaceAll(/[^A-Za-z0-9-]+/g, '-')
       .replaceAll(/^-+|-+$/g, '')
-      .slice(0, 15) || 'machine';
+      .slice(0, family === 'windows' ? 15 : 63) || 'machine';
   const dns = [...new Set(addresses.flatMap((address) => address?.dns ?? []))];
   return {
     identity: family === 'linux' ? linux(name, domain.join('.')) : windows(name),
@@ -68,7 +69,8 @@ const ipv6Spec = (ipv6: string, gateway: string | undefined) => {
 const parse = (text: string, most: number): { address: string; bits: number } => {
   const [address = '', bits = ''] = text.split('/');
   const length = bits === '' ? (most === 32 ? 24 : 64) : Number(bits);
-  if (address !== '' && Number.isInteger(length) && length >= 0 && length <= most) return { address, bits: length };
+  if (isIP(address) === (most === 32 ? 4 : 6) && Number.isInteger(length) && length >= 0 && length <= most)
+    return { address, bits: length };
   throw new DrError('CONFIG_INVALID', `${JSON.stringify(text)} is no address with a prefix length`, {
     hint: 'write an address such as 10.1.0.11/24',
   });

@@ -6,11 +6,15 @@ import {
   type VirtualDeviceConfigSpec,
   type VirtualEthernetCard,
 } from '../../adapters/vsphere/port.ts';
-import type { Call, DiskSpec, MachineSpec, NicId, NicSpec, PlaceId } from '../../core/contract/index.ts';
+import { type Call, type DiskSpec, DrError, type MachineSpec, type NicId, type NicSpec, type PlaceId } from '../../core/contract/index.ts';
 import { placeRef, vendorOf } from './machine.ts';
 import type { Vcenter } from './vcenter.ts';
 
 const RESERVED_SCSI_UNIT = 7;
+const MIB = 2 ** 20;
+
+/** vSphere takes memory in steps of 4 MiB; others have any number. */
+export const memoryMB = ({ memoryBytes }: MachineSpec): number => Math.max(4, Math.ceil(memoryBytes / MIB / 4) * 4);
 
 interface BusRow {
   readonly prefix: string;
@@ -56,7 +60,11 @@ export const placeDisks = (spec: MachineSpec, taken: ReadonlySet<string> = new S
       }
     }
     // More than the bus can hold: SCSI takes most.
-    return disk.bus === 'scsi' ? { spec: disk, slot: 'scsi3:15', controller: 'scsi3', unitNumber: 15 } : next({ ...disk, bus: 'scsi' });
+    if (prefix !== 'scsi') return next({ ...disk, bus: 'scsi' });
+    throw new DrError('CAPABILITY_MISSING', `a machine of vSphere has no place for ${spec.disks.length} disks: 60 on SCSI`, {
+      hint: 'protect the machine at a target of another kind, or join some of its disks',
+      context: { disk: disk.id },
+    });
   };
   const placed = new Map<DiskSpec, PlacedDisk>();
   for (const pick of [own, next]) {
@@ -169,6 +177,20 @@ export const cableTo = async (vcenter: Vcenter, to: PlaceId | 'disconnected', sp
   }
   return { backing: typed('VirtualEthernetCardNetworkBackingInfo', { deviceName: String(name), network: ref }), connected };
 };
+
+/** The network that a card without a cable names. The uplinks of a distributed switch are listed beside it and take no card. */
+export const spareNetwork = async (vcenter: Vcenter, networks: readonly MoRef[], call: Call): Promise<MoRef | undefined> => {
+  const plain = networks.find(({ type }) => type === 'Network');
+  if (plain) return plain;
+  for (const ref of networks) {
+    const { name } = await vcenter.props(ref, ['name'], call);
+    if (!isUplinks(ref, name)) return ref;
+  }
+  return undefined;
+};
+
+export const isUplinks = ({ type }: MoRef, name: unknown): boolean =>
+  type === 'DistributedVirtualPortgroup' && String(name).includes('-DVUplinks-');
 
 const connectable = (connected: boolean, now: boolean) => ({
   startConnected: connected,

@@ -3,12 +3,14 @@ import { isFault, type VirtualDevice } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, type Epoch, type FenceStore, type MachineId } from '../../core/contract/index.ts';
 import { noAutostart } from './autostart.ts';
 import { pullCable } from './devices.ts';
-import { cardsOf, networkOf, powerOf } from './machine.ts';
+import { cardsOf, isPlugged, powerOf } from './machine.ts';
 import { powerOff } from './power.ts';
 import { assertEpoch, EPOCH, epochOf, extraOptions, readExtra } from './tags.ts';
 import { type Vcenter, vmRef } from './vcenter.ts';
 
 const PATHS = ['config.extraConfig', 'config.changeVersion'];
+const FIRST_PAUSE_MS = 20;
+const MOST_PAUSE_MS = 2_000;
 
 /**
  * The highest epoch that this session has seen of each machine: a write is compared with it at no cost. What another session has set is
@@ -20,6 +22,10 @@ export class Epochs {
   note(id: MachineId, epoch: Epoch | undefined): void {
     const held = this.#seen.get(id);
     if (epoch && (!held || epoch.epoch >= held.epoch)) this.#seen.set(id, epoch);
+  }
+
+  seen(id: MachineId): Epoch | undefined {
+    return this.#seen.get(id);
   }
 
   assert(id: MachineId, fence: Call['fence']): void {
@@ -39,7 +45,8 @@ const same = (a: Epoch | undefined, b: Epoch | undefined): boolean => a?.epoch =
 export const fenceFacet = (vcenter: Vcenter, epochs: Epochs): FenceStore => ({
   read: async (id, call) => (await read(vcenter, id, call)).held,
   advance: async (id, expected, next, call) => {
-    for (;;) {
+    const endMs = vcenter.time.now() + call.deadlineMs;
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(MOST_PAUSE_MS, pauseMs * 2)) {
       const { held, changeVersion } = await read(vcenter, id, call);
       if (same(held, next)) break;
       if (!same(held, expected) || (held && next.epoch <= held.epoch)) throw fenced(id, held);
@@ -54,8 +61,8 @@ export const fenceFacet = (vcenter: Vcenter, epochs: Epochs): FenceStore => ({
         break;
       } catch (error) {
         // Somebody has changed the machine in between: what is on record now decides.
-        if (!isFault(error, 'ConcurrentAccess', 'TaskInProgress')) throw error;
-        await vcenter.time.sleep(20, call.signal);
+        if (!isFault(error, 'ConcurrentAccess', 'TaskInProgress') || vcenter.time.now() + pauseMs > endMs) throw error;
+        await vcenter.time.sleep(pauseMs, call.signal);
       }
     }
     epochs.note(id, next);
@@ -77,21 +84,31 @@ const fenced = (id: MachineId, held: Epoch | undefined): DrError =>
     context: { machine: id, ...(held ? { epoch: held.epoch, holder: held.holder } : {}) },
   });
 
-/** Cables first: a machine that does not let itself be powered off must at least not be heard. */
+/**
+ * Cables first: a machine that does not let itself be powered off must at least not be heard. One whose cables cannot be pulled while it
+ * runs (SR-IOV), or whose host takes no autostart, is powered off all the same, and what failed is done then, or is the error.
+ */
 const isolate = async (vcenter: Vcenter, epochs: Epochs, id: MachineId, call: Call): Promise<void> => {
   await epochs.check(vcenter, id, call);
-  const props = await vcenter.props(
-    vmRef(id),
-    ['config.hardware.device', 'runtime.powerState', 'runtime.connectionState', 'runtime.host'],
-    call,
-  );
-  const plugged = cardsOf((props['config.hardware.device'] ?? []) as readonly VirtualDevice[]).filter(
-    (card) => networkOf(card) !== undefined,
-  );
-  const running = powerOf(props) === 'on';
-  if (plugged.length > 0) {
-    await vcenter.task('ReconfigVM_Task', vmRef(id), { spec: { deviceChange: plugged.map((card) => pullCable(card, running)) } }, call);
+  const props = await vcenter.props(vmRef(id), ['runtime.powerState', 'runtime.connectionState'], call);
+  const power = powerOf(props);
+  const running = power === 'on';
+  const silence = () => pullCables(vcenter, id, running, call);
+  const failed: (() => Promise<void>)[] = [];
+  for (const step of [silence, () => noAutostart(vcenter, id, call)]) {
+    await step().catch((error: unknown) => {
+      call.signal.throwIfAborted();
+      if (power === 'off') throw error;
+      failed.push(step === silence ? () => pullCables(vcenter, id, false, call) : step);
+    });
   }
-  await noAutostart(vcenter, id, call);
   await powerOff(vcenter, id, call);
+  for (const step of failed) await step();
+};
+
+const pullCables = async (vcenter: Vcenter, id: MachineId, running: boolean, call: Call): Promise<void> => {
+  const { 'config.hardware.device': devices } = await vcenter.props(vmRef(id), ['config.hardware.device'], call);
+  const plugged = cardsOf((devices ?? []) as readonly VirtualDevice[]).filter(isPlugged);
+  if (plugged.length === 0) return;
+  await vcenter.task('ReconfigVM_Task', vmRef(id), { spec: { deviceChange: plugged.map((card) => pullCable(card, running)) } }, call);
 };

@@ -1,35 +1,31 @@
 // Forks. `overlay`: the replica itself on top of a VM snapshot; promote merges the snapshot, discard reverts to it. `clone`: a machine of its own.
-import {
-  isFault,
-  type MoRef,
-  type VirtualDevice,
-  type VirtualDeviceConfigSpec,
-  type VirtualMachineConfigSpec,
-} from '../../adapters/vsphere/port.ts';
+import { isFault, type MoRef, type TaskInfo } from '../../adapters/vsphere/port.ts';
 import {
   type Call,
   type DiskId,
   DrError,
+  type Finding,
   type Fork,
   type ForkId,
   type ForkRequest,
   type Forks,
-  isDrError,
   type Machine,
   type MachineId,
   type MachineSpec,
   type ReplicaDisk,
 } from '../../core/contract/index.ts';
-import { cardChanges, removal } from './devices.ts';
 import type { Epochs } from './fence.ts';
-import { cardsOf, disksOf, MACHINE_PATHS, powerOf, toMachine } from './machine.ts';
+import { dropFiles, filesBeyond, vmFolderAbove } from './fork-files.ts';
+import { assertHas, rename, shape } from './fork-shape.ts';
+import { MACHINE_PATHS, powerOf, toMachine } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
 import { toVcenter } from './names.ts';
 import { powerOff } from './power.ts';
-import { clearedNics, clearedTags, lookAt, nicTags, ownReplica, placedAs, type Replica } from './replica.ts';
+import { assertNoForks, clearedTags, lookAt, ownReplica, placedAs, type Replica } from './replica.ts';
 import { allSnapshots, consolidate, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
 import {
   assertEpoch,
+  cloneTag,
   DROP,
   EPOCH,
   epochOf,
@@ -43,11 +39,12 @@ import {
   readExtra,
   type SnapshotTag,
 } from './tags.ts';
-import { type Vcenter, vmRef } from './vcenter.ts';
+import { isGone, type Vcenter, vmRef } from './vcenter.ts';
 import { openWritable } from './writable.ts';
 
-const MIB = 2 ** 20;
 const CLONE = 'clone';
+/** As the vSphere API calls the task. */
+const CLONING = 'VirtualMachine.clone';
 
 interface Ground {
   readonly vcenter: Vcenter;
@@ -58,7 +55,8 @@ interface Ground {
 export const forksOf = (vcenter: Vcenter, paths: DataPaths, epochs: Epochs): Forks => {
   const ground = { vcenter, paths, epochs };
   return {
-    modes: ['overlay', CLONE],
+    // A lone host does not clone.
+    modes: vcenter.client.about.apiType === 'HostAgent' ? ['overlay'] : ['overlay', CLONE],
     create: (replica, as, call) => (as.mode === CLONE ? createClone(ground, replica, as, call) : createOverlay(ground, replica, as, call)),
     openDisk: (id, disk, call) => openDisk(ground, id, disk, call),
     promote: (id, call) => promote(ground, id, call),
@@ -88,6 +86,7 @@ const createOverlay = async (ground: Ground, id: MachineId, as: ForkRequest, cal
   if (!snapshot) {
     const [other] = there;
     if (other) throw occupied(id, overlayId(id, other.ref.value));
+    assertHas(replica, as.spec);
     assertOff(replica, 'is running and cannot be forked');
     await releaseAll(ground, id, call);
     await consolidate(vcenter, id, call);
@@ -112,8 +111,10 @@ const createOverlay = async (ground: Ground, id: MachineId, as: ForkRequest, cal
   const forkId = overlayId(id, snapshot.ref.value);
   if (replica.extra.get(FORK) !== forkId) {
     await rename(vcenter, id, toVcenter(as.name), call);
-    await shape(vcenter, replica, { ...as, mark: { [FORK]: forkId } }, call);
+    // As it is now, on its snapshot.
+    await shape(vcenter, await lookAt(vcenter, id, call), { ...as, mark: { [FORK]: forkId }, ownsFiles: false }, call);
   }
+  await dropFiles(vcenter, id, call);
   return describe(vcenter, { forkId, machine: id, replica: id, purpose: as.purpose, operationId: call.operationId, spec: as.spec }, call);
 };
 
@@ -125,54 +126,6 @@ const occupied = (id: MachineId, fork: ForkId): DrError =>
 
 const assertOff = ({ id, props }: Replica, what: string): void => {
   if (powerOf(props) !== 'off') throw new DrError('STATE_CONFLICT', `replica ${id} ${what}`, { context: { machine: id } });
-};
-
-/** The definition of the point: its size, its cards on the places that were asked for, and no disk that it does not have. In one request, so that it is whole or not at all. */
-const shape = async (
-  vcenter: Vcenter,
-  replica: Replica,
-  as: ForkRequest & { readonly mark: Readonly<Record<string, string>> },
-  call: Call,
-): Promise<void> => {
-  const { spec } = as;
-  const wanted = new Set(placedAs(replica, spec, []).disks.values());
-  const beyond = replica.disks.filter(({ id }) => !wanted.has(id)).map(({ device }) => removal(device, false));
-  const cards: VirtualDeviceConfigSpec[] = [
-    ...cardsOf(replica.devices).map((card) => removal(card, false)),
-    ...(await cardChanges(vcenter, spec, as.nics, await spareNetwork(vcenter, replica.id, call), call)),
-  ];
-  const config: VirtualMachineConfigSpec = {
-    numCPUs: spec.cpuCount,
-    memoryMB: Math.max(4, Math.ceil(spec.memoryBytes / MIB)),
-    deviceChange: [...beyond, ...cards],
-    // The key under which ESXi keeps the generation id: taken away, it makes a new one.
-    extraConfig: extraOptions({
-      ...as.mark,
-      ...clearedNics(replica.extra),
-      ...nicTags(spec),
-      ...(as.newGenerationId ? { 'vm.genid': '', 'vm.genidX': '' } : {}),
-    }),
-  };
-  await vcenter.task('ReconfigVM_Task', vmRef(replica.id), { spec: config }, call);
-};
-
-const spareNetwork = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<MoRef | undefined> => {
-  const { 'runtime.host': host } = await vcenter.props(vmRef(id), ['runtime.host'], call);
-  if (!host) return undefined;
-  const { network = [] } = await vcenter.props(host as MoRef, ['network'], call);
-  return (network as readonly MoRef[]).find(({ type }) => type === 'Network') ?? (network as readonly MoRef[])[0];
-};
-
-/** A name that another machine of the folder has gets a suffix: the fork is known by its id. */
-const rename = async (vcenter: Vcenter, id: MachineId, name: string, call: Call): Promise<void> => {
-  const { name: now } = await vcenter.props(vmRef(id), ['name'], call);
-  if (now === name) return;
-  try {
-    await vcenter.task('Rename_Task', vmRef(id), { newName: name }, call);
-  } catch (error) {
-    if (!isFault(error, 'DuplicateName', 'InvalidArgument')) throw error;
-    if (now !== toVcenter(name, ` (${id})`)) await vcenter.task('Rename_Task', vmRef(id), { newName: toVcenter(name, ` (${id})`) }, call);
-  }
 };
 
 const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call: Call): Promise<Fork> => {
@@ -188,9 +141,14 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
       : undefined;
   let made = await find();
   if (!made) {
+    await cloneUnderWay(vcenter, id, call);
+    made = await find();
+  }
+  if (!made) {
+    assertHas(replica, as.spec);
     assertOff(replica, 'is running and cannot be cloned');
     await releaseAll(ground, id, call);
-    const { parent } = replica.props;
+    const folder = (replica.props['parent'] as MoRef | undefined) ?? (await vmFolderAbove(vcenter, id, call));
     const extraConfig = extraOptions({
       [REPLICA]: '',
       [FORK]: JSON.stringify({ replica: id, purpose: as.purpose, operationId: call.operationId }),
@@ -198,7 +156,7 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
     const spec = { location: {}, powerOn: false, template: false, config: { instanceUuid, extraConfig } };
     for (const name of [toVcenter(as.name), toVcenter(as.name, ` (${instanceUuid.slice(0, 8)})`)]) {
       try {
-        made = (await vcenter.task('CloneVM_Task', vmRef(id), { folder: parent as MoRef, name, spec }, call)) as MoRef;
+        made = (await vcenter.task('CloneVM_Task', vmRef(id), { folder, name, spec }, call)) as MoRef;
         break;
       } catch (error) {
         if (!isFault(error, 'DuplicateName')) throw error;
@@ -209,12 +167,23 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
   const clone = await lookAt(vcenter, made.value as MachineId, call);
   const forkId = cloneId(made.value);
   if (clone.extra.get(PROMOTED) !== `shaped ${forkId}`)
-    await shape(vcenter, clone, { ...as, mark: { [PROMOTED]: `shaped ${forkId}` } }, call);
+    await shape(vcenter, clone, { ...as, mark: { [PROMOTED]: `shaped ${forkId}` }, ownsFiles: true }, call);
   return describe(
     vcenter,
     { forkId, machine: clone.id, replica: id, purpose: as.purpose, operationId: call.operationId, spec: as.spec },
     call,
   );
+};
+
+/** A large replica takes longer than one call: the attempt before may still be at it, and a second clone would be nobody's. */
+const cloneUnderWay = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
+  const { recentTask = [] } = await vcenter.props(vmRef(id), ['recentTask'], call);
+  for (const task of recentTask as readonly MoRef[]) {
+    const { info } = await vcenter.props(task, ['info'], call).catch(() => ({ info: undefined }));
+    const { state, descriptionId } = (info ?? {}) as Partial<TaskInfo>;
+    if (descriptionId !== CLONING || (state !== 'running' && state !== 'queued')) continue;
+    await vcenter.awaitTask(task, `the clone of ${id} that is under way`, { method: 'CloneVM_Task', on: vmRef(id) }, call);
+  }
 };
 
 interface Description {
@@ -235,17 +204,31 @@ const describe = async (
   const now = await lookAt(vcenter, machine, call);
   const described = toMachine(vmRef(machine), now.props, {});
   const placed = placedAs(now, spec ?? described.spec, []);
+  const wanted = new Set(placed.disks.values());
+  const others = spec ? now.disks.filter(({ id }) => !wanted.has(id)) : [];
   const larger = (spec?.disks ?? []).filter(
     (want) => (now.disks.find(({ id }) => id === placed.disks.get(want.id))?.sizeBytes ?? 0) > want.sizeBytes,
   );
   return {
     ...placed,
-    findings: larger.map((want) => ({
-      code: 'DISK_IS_LARGER',
-      level: 'info',
-      message: `disk ${placed.disks.get(want.id)} is larger than at the point (${want.sizeBytes} bytes)`,
-      hint: 'nothing to do: the rest of the disk is not used',
-    })),
+    findings: [
+      ...larger.map(
+        (want): Finding => ({
+          code: 'DISK_IS_LARGER',
+          level: 'info',
+          message: `disk ${placed.disks.get(want.id)} is larger than at the point (${want.sizeBytes} bytes)`,
+          hint: 'nothing to do: the rest of the disk is not used',
+        }),
+      ),
+      ...others.map(
+        ({ slot }): Finding => ({
+          code: 'DISK_IS_NO_COPY',
+          level: 'warning',
+          message: `disk ${slot} of the adopted machine is not of the recovery point and stays in it as it is`,
+          hint: 'detach the disk by hand where the guest must not see it',
+        }),
+      ),
+    ],
     id: forkId,
     replica,
     purpose,
@@ -254,32 +237,30 @@ const describe = async (
 };
 
 async function* list(vcenter: Vcenter, call: Call): AsyncGenerator<Fork> {
-  for await (const one of allSnapshots(vcenter, 'fork', call)) {
-    const { machine, ref, tag } = one;
-    yield describe(
-      vcenter,
-      {
-        forkId: overlayId(machine, ref.value),
-        machine,
-        replica: machine,
-        purpose: tag.purpose ?? 'test',
-        operationId: tag.operationId,
-        spec: undefined,
-      },
-      call,
-    );
+  for await (const { machine, ref, tag } of allSnapshots(vcenter, 'fork', call)) {
+    const { purpose = 'test', operationId } = tag;
+    const one = { forkId: overlayId(machine, ref.value), machine, replica: machine, purpose, operationId, spec: undefined };
+    yield* ifThere(() => describe(vcenter, one, call));
   }
   for await (const { ref, props } of vcenter.list('VirtualMachine', ['config.extraConfig'], call)) {
     const extra = readExtra(props['config.extraConfig']);
-    const clone = cloneTag(extra.get(FORK));
-    if (!clone || extra.get(OWNER) !== vcenter.ownerId) continue;
-    yield describe(vcenter, { forkId: cloneId(ref.value), machine: ref.value as MachineId, ...clone, spec: undefined }, call);
+    const clone = extra.get(OWNER) === vcenter.ownerId ? cloneTag(extra) : undefined;
+    if (!clone) continue;
+    yield* ifThere(() =>
+      describe(vcenter, { forkId: cloneId(ref.value), machine: ref.value as MachineId, ...clone, spec: undefined }, call),
+    );
   }
   call.signal.throwIfAborted();
 }
 
-const cloneTag = (text: string | undefined): Pick<Description, 'replica' | 'purpose' | 'operationId'> | undefined =>
-  text?.startsWith('{') ? (JSON.parse(text) as Pick<Description, 'replica' | 'purpose' | 'operationId'>) : undefined;
+/** One that is discarded while the list is read is left out; the others are not its victims. */
+async function* ifThere(look: () => Promise<Fork>): AsyncGenerator<Fork> {
+  try {
+    yield await look();
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
+}
 
 // ---- using -----------------------------------------------------------------------------------------------------------
 
@@ -295,7 +276,7 @@ const openDisk = async (ground: Ground, id: ForkId, disk: DiskId, call: Call): P
   const fork = await lookAt(vcenter, machine, call);
   assertEpoch(machine, epochOf(fork.extra), call.fence);
   epochs.note(machine, epochOf(fork.extra));
-  const isThere = snapshot === CLONE ? cloneTag(fork.extra.get(FORK)) !== undefined : (await snapshotOf(vcenter, id, call)) !== undefined;
+  const isThere = snapshot === CLONE ? cloneTag(fork.extra) !== undefined : (await snapshotOf(vcenter, id, call)) !== undefined;
   const found = isThere ? fork.disks.find((one) => one.id === disk) : undefined;
   if (!found) throw new DrError('NOT_FOUND', `fork ${id} has no disk ${disk}`, { context: { kind: 'disk', fork: id, disk } });
   if (powerOf(fork.props) !== 'off') throw new DrError('FILE_LOCKED', `fork ${id} is running`, { context: { fork: id, machine } });
@@ -324,45 +305,18 @@ const promoteOverlay = async ({ vcenter }: Ground, id: ForkId, now: Replica, cal
     const drop = await filesBeyond(vcenter, fork, now, call);
     const marks = extraOptions({ [PROMOTED]: id, [DROP]: JSON.stringify(drop) });
     if (now.extra.get(PROMOTED) !== id) await vcenter.task('ReconfigVM_Task', vmRef(now.id), { spec: { extraConfig: marks } }, call);
-    await removeSnapshot(vcenter, now.id, fork.ref, call);
+    await removeSnapshot(vcenter, { machine: now.id, ref: fork.ref }, call);
   }
+  await dropFiles(vcenter, now.id, call);
   const after = await lookAt(vcenter, now.id, call);
-  for (const file of JSON.parse(after.extra.get(DROP) ?? '[]') as readonly string[]) await deleteFile(vcenter, now.id, file, call);
   if (!after.extra.has(REPLICA) && !after.extra.has(FORK)) return;
   const gone = { [REPLICA]: '', [FORK]: '', [DROP]: '', ...clearedTags(after.extra) };
   await vcenter.task('ReconfigVM_Task', vmRef(now.id), { spec: { extraConfig: extraOptions(gone) } }, call);
 };
 
-/** Disks that the replica had and the promoted definition has not: with the snapshot they would stay behind as files that nobody knows. */
-const filesBeyond = async (vcenter: Vcenter, { ref }: TaggedSnapshot, now: Replica, call: Call): Promise<string[]> => {
-  const { 'config.hardware.device': devices } = await vcenter.props(ref, ['config.hardware.device'], call);
-  const kept = new Set(now.disks.map((disk) => disk.id));
-  return disksOf(now.id, (devices ?? []) as readonly VirtualDevice[])
-    .filter((disk) => !kept.has(disk.id))
-    .map(({ fileName }) => fileName);
-};
-
-const deleteFile = async (vcenter: Vcenter, machine: MachineId, name: string, call: Call): Promise<void> => {
-  const { virtualDiskManager } = vcenter.client.content;
-  if (!virtualDiskManager) return;
-  try {
-    const datacenter = await datacenterOf(vcenter, machine, call);
-    await vcenter.task('DeleteVirtualDisk_Task', virtualDiskManager, { name, ...(datacenter ? { datacenter } : {}) }, call);
-  } catch (error) {
-    if (!isFault(error, 'FileNotFound')) throw error;
-  }
-};
-
-const datacenterOf = async (vcenter: Vcenter, machine: MachineId, call: Call): Promise<MoRef | undefined> => {
-  for (let at: MoRef | undefined = vmRef(machine); at; at = (await vcenter.props(at, ['parent'], call))['parent'] as MoRef | undefined) {
-    if (at.type === 'Datacenter') return at;
-  }
-  return undefined;
-};
-
 /** The clone stays, the replica that it was made of goes. */
 const promoteClone = async ({ vcenter, paths }: Ground, id: ForkId, now: Replica, call: Call): Promise<void> => {
-  const clone = cloneTag(now.extra.get(FORK));
+  const clone = cloneTag(now.extra);
   if (!clone && now.extra.get(PROMOTED) !== id)
     throw new DrError('NOT_FOUND', `there is no fork ${id}`, { context: { kind: 'fork', fork: id } });
   if (!clone) return;
@@ -370,9 +324,10 @@ const promoteClone = async ({ vcenter, paths }: Ground, id: ForkId, now: Replica
     for (const mover of paths.all) await mover.release(clone.replica, call);
     const replica = await ownReplica(vcenter, clone.replica, call);
     assertOff(replica, 'is running');
+    await assertNoForks(vcenter, clone.replica, call);
     await vcenter.task('Destroy_Task', vmRef(clone.replica), {}, call);
   } catch (error) {
-    if (!isDrError(error, 'NOT_FOUND')) throw error;
+    if (!isGone(error)) throw error;
   }
   const gone = { [FORK]: '', [PROMOTED]: id, ...clearedTags(now.extra) };
   await vcenter.task('ReconfigVM_Task', vmRef(now.id), { spec: { extraConfig: extraOptions(gone) } }, call);
@@ -384,13 +339,16 @@ const discard = async (ground: Ground, id: ForkId, call: Call): Promise<void> =>
     if (snapshot === CLONE) await discardClone(ground, machine, call);
     else await discardOverlay(ground, id, machine, call);
   } catch (error) {
-    if (!isDrError(error, 'NOT_FOUND')) throw error;
+    if (!isGone(error)) throw error;
   }
 };
 
-/** A revert brings the configuration back as well, the epoch in it too: who was fenced off in the meantime must stay so. */
+/**
+ * A revert brings the configuration back as well, the epoch in it too: who was fenced off in the meantime must stay so. Killed right after
+ * the revert nothing on the machine tells that epoch any more; the caller's own is not lower.
+ */
 const discardOverlay = async (ground: Ground, id: ForkId, machine: MachineId, call: Call): Promise<void> => {
-  const { vcenter } = ground;
+  const { vcenter, epochs } = ground;
   const fork = await snapshotOf(vcenter, id, call);
   if (!fork) return;
   const { extra } = await lookAt(vcenter, machine, call);
@@ -403,19 +361,22 @@ const discardOverlay = async (ground: Ground, id: ForkId, machine: MachineId, ca
   }
   await releaseAll(ground, machine, call);
   await powerOff(vcenter, machine, call);
-  const held = extra.get(EPOCH);
+  epochs.note(machine, epochOf(extra));
+  epochs.note(machine, call.fence);
   await vcenter.task('RevertToSnapshot_Task', fork.ref, { suppressPowerOn: true }, call);
   const { extra: reverted } = await lookAt(vcenter, machine, call);
-  if (held !== undefined && reverted.get(EPOCH) !== held)
-    await vcenter.task('ReconfigVM_Task', vmRef(machine), { spec: { extraConfig: extraOptions({ [EPOCH]: held }) } }, call);
+  const held = epochs.seen(machine);
+  if (held && epochOf(reverted)?.epoch !== held.epoch)
+    await vcenter.task('ReconfigVM_Task', vmRef(machine), { spec: { extraConfig: extraOptions({ [EPOCH]: JSON.stringify(held) }) } }, call);
   if (fork.tag.name) await rename(vcenter, machine, fork.tag.name, call);
-  await removeSnapshot(vcenter, machine, fork.ref, call);
+  // What others have taken of the fork goes with it: it would hang on the replica's disks.
+  await removeSnapshot(vcenter, { machine, ref: fork.ref, withChildren: true }, call);
 };
 
 const discardClone = async (ground: Ground, machine: MachineId, call: Call): Promise<void> => {
   const { vcenter } = ground;
   const { extra } = await lookAt(vcenter, machine, call);
-  if (!cloneTag(extra.get(FORK)) || extra.get(OWNER) !== vcenter.ownerId) return;
+  if (!cloneTag(extra) || extra.get(OWNER) !== vcenter.ownerId) return;
   assertEpoch(machine, epochOf(extra), call.fence);
   await releaseAll(ground, machine, call);
   await powerOff(vcenter, machine, call);

@@ -123,7 +123,7 @@ const connect = async (tools: Tools, config: Config, host: HostContext, call: Ca
 };
 
 const close = async (client: VsphereClient, movers: readonly Mover[]): Promise<void> => {
-  for (const mover of movers) await mover.close();
+  await Promise.allSettled(movers.map((mover) => mover.close()));
   await client[Symbol.asyncDispose]();
 };
 

@@ -4,6 +4,7 @@ import { isFault } from '../../adapters/vsphere/port.ts';
 import type { Call, Inventory, InventoryChange, Machine, MachineId, Place, PlaceId } from '../../core/contract/index.ts';
 import { DrError } from '../../core/contract/index.ts';
 import { assess } from './assess.ts';
+import { isUplinks } from './devices.ts';
 import { attributesOf, MACHINE_PATHS, placeId, toMachine } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
 import { fromVcenter } from './names.ts';
@@ -55,8 +56,7 @@ async function* listPlaces(vcenter: Vcenter, kind: Place['kind'], call: Call): A
     const found: Found[] = [];
     for await (const one of vcenter.list(type, paths, call)) {
       if (type === 'Folder' && !((one.props['childType'] ?? []) as readonly string[]).includes('VirtualMachine')) continue;
-      if (type === 'Network' && one.ref.type === 'DistributedVirtualPortgroup' && String(one.props['name']).includes('-DVUplinks-'))
-        continue;
+      if (type === 'Network' && isUplinks(one.ref, one.props['name'])) continue;
       found.push(one);
       seen.add(placeId(one.ref));
     }
@@ -93,11 +93,21 @@ class Places {
   }
 
   async refresh(call: Call): Promise<void> {
-    if (this.#vcenter.time.now() - this.#readAtMs < PLACES_FRESH_MS) return;
-    this.#reading ??= this.#read(call).finally(() => {
+    while (this.#vcenter.time.now() - this.#readAtMs >= PLACES_FRESH_MS) {
+      const others = this.#reading;
+      // Whoever reads may give up for a reason that is not ours: then we read.
+      if (others) await others.catch(() => call.signal.throwIfAborted());
+      else await this.#readOnce(call);
+    }
+  }
+
+  async #readOnce(call: Call): Promise<void> {
+    this.#reading = this.#read(call);
+    try {
+      await this.#reading;
+    } finally {
       this.#reading = undefined;
-    });
-    await this.#reading;
+    }
   }
 
   async labels(props: Props, call: Call): Promise<Record<string, string>> {

@@ -136,6 +136,10 @@ export const networkOf = (card: VirtualEthernetCard): MoRef | undefined => {
   return port?.portgroupKey === undefined ? undefined : { type: 'DistributedVirtualPortgroup', value: port.portgroupKey };
 };
 
+/** Also on a network that has no place here: what counts is the cable, now and at the next start. */
+export const isPlugged = ({ connectable }: VirtualEthernetCard): boolean =>
+  (connectable?.startConnected ?? true) || (connectable?.connected ?? false);
+
 export const nicId = (machine: string, card: VirtualEthernetCard): NicId => `${machine}/${card.key}` as NicId;
 
 // ---- the machine -----------------------------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ const MOST_CHARACTERS = 80;
 export const fromVcenter = (name: string): string =>
   name.replace(/%(25|2f|5c|0[0-9a-f]|1[0-9a-f])/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
+/** What no request can carry: lone surrogates and two code points that are no characters. */
+const NO_XML = /^[\ud800-\udfff\ufffe\uffff]$/;
+
 const escapeName = (name: string): string => {
   let out = '';
   for (const character of name) {
     const code = character.codePointAt(0) ?? 0;
     const special = character === '%' || character === '/' || character === '\\' || code < 0x20;
-    out += special ? `%${code.toString(16).padStart(2, '0')}` : code >= 0xd800 && code <= 0xdfff ? '\ufffd' : character;
+    out += special ? `%${code.toString(16).padStart(2, '0')}` : NO_XML.test(character) ? '\ufffd' : character;
   }
   return out;
 };

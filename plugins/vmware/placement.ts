@@ -1,6 +1,7 @@
 // Where a new machine goes: what was asked for, and what follows from it.
 import type { DatastoreSummary, MoRef } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, type ReplicaRequest } from '../../core/contract/index.ts';
+import { spareNetwork } from './devices.ts';
 import { placeId, placeRef } from './machine.ts';
 import { fromVcenter } from './names.ts';
 import type { Found, Vcenter } from './vcenter.ts';
@@ -18,14 +19,18 @@ export interface Places {
 export const choosePlaces = async (vcenter: Vcenter, as: ReplicaRequest, needBytes: number, call: Call): Promise<Places> => {
   const asked = as.host === undefined ? undefined : placeRef(as.host);
   const compute = await chooseCompute(vcenter, asked, as.storage === undefined ? undefined : placeRef(as.storage), call);
-  const { datastore = [], network = [], resourcePool } = await vcenter.props(compute, ['datastore', 'network', 'resourcePool'], call);
+  const { resourcePool } = await vcenter.props(compute, ['resourcePool'], call);
+  // A host of a cluster need not have what another one has.
+  const seeing = asked?.type === 'HostSystem' ? asked : compute;
+  const { datastore = [], network = [] } = await vcenter.props(seeing, ['datastore', 'network'], call);
   const store = await chooseDatastore(vcenter, as, datastore as readonly MoRef[], needBytes, call);
+  const host = asked?.type === 'HostSystem' ? asked : await chooseHost(vcenter, compute, store.ref, call);
   return {
     folder: as.folder === undefined ? await vmFolderOf(vcenter, compute, call) : placeRef(as.folder),
     pool: resourcePool as MoRef,
-    host: asked?.type === 'HostSystem' ? asked : undefined,
-    datastoreName: store,
-    network: (network as readonly MoRef[]).find(({ type }) => type === 'Network') ?? (network as readonly MoRef[])[0],
+    host,
+    datastoreName: store.name,
+    network: await spareNetwork(vcenter, network as readonly MoRef[], call),
   };
 };
 
@@ -45,13 +50,25 @@ const chooseCompute = async (vcenter: Vcenter, asked: MoRef | undefined, store: 
   });
 };
 
+/** A cluster without DRS does not choose by itself. Undefined where none is fit: the server says why better than we could. */
+const chooseHost = async (vcenter: Vcenter, compute: MoRef, store: MoRef, call: Call): Promise<MoRef | undefined> => {
+  const { host: hosts = [] } = await vcenter.props(compute, ['host'], call);
+  const paths = ['runtime.connectionState', 'runtime.inMaintenanceMode', 'datastore'];
+  const found = await vcenter.propsOf(hosts as readonly MoRef[], paths, call);
+  const isFit = ({ props }: Found) =>
+    (props['runtime.connectionState'] ?? 'connected') === 'connected' &&
+    props['runtime.inMaintenanceMode'] !== true &&
+    ((props['datastore'] ?? []) as readonly MoRef[]).some(({ value }) => value === store.value);
+  return found.find(isFit)?.ref;
+};
+
 const chooseDatastore = async (
   vcenter: Vcenter,
   as: ReplicaRequest,
   visible: readonly MoRef[],
   needBytes: number,
   call: Call,
-): Promise<string> => {
+): Promise<{ readonly ref: MoRef; readonly name: string }> => {
   const asked = as.storage === undefined ? undefined : placeRef(as.storage);
   const found = await vcenter.propsOf(asked ? [asked] : visible, ['name', 'summary'], call);
   const rows = found.map(({ ref, props }) => ({ ref, name: String(props['name']), summary: props['summary'] as DatastoreSummary }));
@@ -70,7 +87,7 @@ const chooseDatastore = async (
       context: { place: placeId(best.ref), needBytes, freeBytes },
     });
   }
-  return best.name;
+  return best;
 };
 
 const vmFolderOf = async (vcenter: Vcenter, compute: MoRef, call: Call): Promise<MoRef> => {

@@ -17,7 +17,7 @@ import { snapshotsOf } from './snapshots.ts';
 import { assertEpoch, assertOurs, DISK, type Extra, epochOf, NIC, type ReplicaTag, readExtra, taggedDisks, taggedNics } from './tags.ts';
 import { type Props, type Vcenter, vmRef } from './vcenter.ts';
 
-const PATHS = [...MACHINE_PATHS, 'config.extraConfig', 'config.files', 'config.changeTrackingEnabled'];
+const PATHS = [...MACHINE_PATHS, 'config.extraConfig', 'config.files', 'config.changeTrackingEnabled', 'snapshot'];
 
 /** A replica as the server has it now. */
 export interface Replica {
@@ -71,17 +71,19 @@ export interface Match {
   readonly missing: readonly DiskSpec[];
 }
 
-/** By what is known, by id, by slot, by order; a disk that is known to be another's copy is never taken. */
+/**
+ * By what is known and by id; in a machine of which nothing is known yet by slot and by order too. In a replica a disk without a tag is
+ * somebody's: a disk that is added later must not be written over it.
+ */
 export const matchDisks = ({ disks, extra }: Replica, spec: MachineSpec): Match => {
   const known = taggedDisks(extra);
-  const knownSources = new Set(known.values());
   const free = new Map(disks.map((disk) => [disk.slot, disk]));
   const matched: { want: DiskSpec; have: DiskDevice }[] = [];
   const rules: ((want: DiskSpec, have: DiskDevice) => boolean)[] = [
     (want, have) => known.get(have.slot) === want.id,
     (want, have) => want.id === have.id,
-    (want, have) => !knownSources.has(want.id) && !known.has(have.slot) && want.slot === have.slot,
-    (want, have) => !knownSources.has(want.id) && !known.has(have.slot),
+    (want, have) => known.size === 0 && want.slot === have.slot,
+    () => known.size === 0,
   ];
   for (const rule of rules) {
     for (const want of spec.disks) {

@@ -2,7 +2,7 @@
 import type { MoRef, VirtualMachineSnapshotInfo, VirtualMachineSnapshotTree } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, isDrError, type MachineId } from '../../core/contract/index.ts';
 import { parseSnapshotTag, type SnapshotTag } from './tags.ts';
-import { type Vcenter, vmRef } from './vcenter.ts';
+import { isGone, type Vcenter, vmRef } from './vcenter.ts';
 
 export interface TaggedSnapshot {
   readonly machine: MachineId;
@@ -24,8 +24,11 @@ export const taggedSnapshots = (machine: string, info: VirtualMachineSnapshotInf
     return tag ? [{ machine: machine as MachineId, ref: snapshot, createdAt: new Date(createTime).toISOString(), tag }] : [];
   });
 
-export const foreignSnapshots = (info: VirtualMachineSnapshotInfo | undefined): number =>
-  [...walk(info?.rootSnapshotList ?? [])].filter(({ description }) => !parseSnapshotTag(description)).length;
+/** Of people, of other products, and of other installations. */
+export const foreignSnapshots = (info: VirtualMachineSnapshotInfo | undefined, ownerId: string): number =>
+  [...walk(info?.rootSnapshotList ?? [])].filter(({ description }) => parseSnapshotTag(description)?.owner !== ownerId).length;
+
+export const countSnapshots = (info: VirtualMachineSnapshotInfo | undefined): number => [...walk(info?.rootSnapshotList ?? [])].length;
 
 /** Ours on one machine. Throws NOT_FOUND when there is no such machine. */
 export const snapshotsOf = async (vcenter: Vcenter, id: MachineId, kind: SnapshotTag['kind'], call: Call): Promise<TaggedSnapshot[]> => {
@@ -43,12 +46,19 @@ export async function* allSnapshots(vcenter: Vcenter, kind: SnapshotTag['kind'],
   }
 }
 
+interface Removal {
+  readonly machine: MachineId;
+  readonly ref: MoRef;
+  /** With those that were taken on top of it, whoever took them. */
+  readonly withChildren?: boolean;
+}
+
 /** Removes one snapshot and waits until it is merged away; succeeds when it is gone. */
-export const removeSnapshot = async (vcenter: Vcenter, machine: MachineId, ref: MoRef, call: Call): Promise<void> => {
+export const removeSnapshot = async (vcenter: Vcenter, { machine, ref, withChildren = false }: Removal, call: Call): Promise<void> => {
   try {
-    await vcenter.task('RemoveSnapshot_Task', ref, { removeChildren: false, consolidate: true }, call);
+    await vcenter.task('RemoveSnapshot_Task', ref, { removeChildren: withChildren, consolidate: true }, call);
   } catch (error) {
-    if (!isDrError(error, 'NOT_FOUND')) throw error;
+    if (!isGone(error)) throw error;
   }
   await consolidate(vcenter, machine, call);
 };

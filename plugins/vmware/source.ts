@@ -1,5 +1,5 @@
 // A snapshot source: one tagged VM snapshot at a time, changed block tracking (CBT) against the change ids that it was taken for.
-import { isFault, type MoRef, type VirtualDevice } from '../../adapters/vsphere/port.ts';
+import { isFault, type MoRef, type VirtualDevice, type VirtualMachineSnapshotInfo } from '../../adapters/vsphere/port.ts';
 import {
   type Baseline,
   type Call,
@@ -14,11 +14,12 @@ import {
   type SnapshotId,
   type SnapshotSource,
 } from '../../core/contract/index.ts';
+import { orderedExtents } from '../../core/plugin-kit/index.ts';
 import { backingOf, type DiskDevice, disksOf, SPEC_PATHS, toSpec } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
-import { allSnapshots, consolidate, foreignSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
+import { allSnapshots, consolidate, countSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
 import { CYCLE_NAME, type SnapshotTag } from './tags.ts';
-import { type Props, type Vcenter, vmRef } from './vcenter.ts';
+import { isGone, type Props, type Vcenter, vmRef } from './vcenter.ts';
 
 /** Areas in use instead of changes since an id (vSphere API reference, QueryChangedDiskAreas). */
 const IN_USE = '*';
@@ -48,6 +49,7 @@ export const sourceOf = (vcenter: Vcenter, paths: DataPaths): SnapshotSource => 
       const { sizeBytes } = found.disk;
       let at = from;
       try {
+        assertTracked(found.disk);
         for await (const extent of areas(vcenter, found, { changeId: IN_USE, from }, call)) {
           at = extent.offset + extent.length;
           yield extent;
@@ -90,17 +92,7 @@ const enableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Prom
   const props = await vcenter.props(vm, ['config.changeTrackingEnabled', 'config.hardware.device', 'runtime.powerState', 'snapshot'], call);
   if (props['config.changeTrackingEnabled'] === true && untracked(id, props).length === 0) return [];
   if (props['config.changeTrackingEnabled'] !== true) {
-    const others = foreignSnapshots(props['snapshot'] as never) + (await snapshotsOf(vcenter, id, 'fork', call)).length;
-    if (others > 0) {
-      throw new DrError(
-        'STATE_CONFLICT',
-        `change tracking of machine ${id} cannot be enabled while it has ${others} snapshots: it would report wrongly`,
-        {
-          hint: 'remove the snapshots of the machine first',
-          context: { machine: id },
-        },
-      );
-    }
+    assertNoSnapshots(id, props);
     await setTracking(vcenter, id, true, call);
   }
   if (props['runtime.powerState'] !== 'poweredOn') return [];
@@ -114,6 +106,25 @@ const enableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Prom
   }));
 };
 
+/** Whosever they are: ours, left by a cycle that was killed, are no better. */
+const assertNoSnapshots = (id: MachineId, props: Props): void => {
+  const count = countSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined);
+  if (count === 0) return;
+  throw new DrError(
+    'STATE_CONFLICT',
+    `change tracking of machine ${id} cannot be enabled while it has snapshots (${count}): it would report wrongly`,
+    {
+      hint: 'remove the snapshots of the machine first; doctor --sweep removes those that this installation has left',
+      context: { machine: id },
+    },
+  );
+};
+
+const assertTracked = ({ id, device }: DiskDevice): void => {
+  if (backingOf(device).changeId === undefined)
+    throw new DrError('TRACKING_LOST', `changes of disk ${id} are not tracked`, { context: { disk: id } });
+};
+
 const untracked = (id: MachineId, props: Props): DiskDevice[] =>
   disksOf(id, (props['config.hardware.device'] ?? []) as readonly VirtualDevice[]).filter(
     ({ device }) => backingOf(device).changeId === undefined,
@@ -122,8 +133,8 @@ const untracked = (id: MachineId, props: Props): DiskDevice[] =>
 const stun = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
   const tag: SnapshotTag = { warmsite: 1, owner: vcenter.ownerId, operationId: call.operationId, kind: 'cycle' };
   const [made] = (await snapshotsOf(vcenter, id, 'cycle', call)).filter((one) => one.tag.operationId === call.operationId);
-  const ref = made?.ref ?? ((await take(vcenter, id, tag, false, call)) as MoRef);
-  await removeSnapshot(vcenter, id, ref, call);
+  const ref = made?.ref ?? (await take(vcenter, id, tag, false, call));
+  await removeSnapshot(vcenter, { machine: id, ref }, call);
 };
 
 /** An id of another tracker, or none, cannot be the beginning of a delta, whatever the server would answer. */
@@ -135,33 +146,37 @@ const assertKnown = (disk: DiskId, since: string | undefined, now: string | unde
   throw new DrError('TRACKING_LOST', `what changed on disk ${disk} cannot be told: ${why}`, { context: { disk } });
 };
 
-/** Page by page to the end of the disk as the snapshot has it; an empty page is not the end. */
+/**
+ * Page by page to the end of the disk as the snapshot has it; an empty page is not the end. What a page says of places beyond its own end
+ * is kept until its place comes: the contract's order is ascending, the server's need not be.
+ */
 async function* areas(
   vcenter: Vcenter,
   { machine, ref, disk }: FoundDisk,
   { changeId, from }: { readonly changeId: string | undefined; readonly from: number },
   call: Call,
 ): AsyncGenerator<Extent> {
-  let end = from;
+  let beyond: Extent[] = [];
   for (let at = from; at < disk.sizeBytes; ) {
     const args = { snapshot: ref, deviceKey: disk.device.key, startOffset: at, changeId: changeId ?? IN_USE };
     const info = await vcenter.call('QueryChangedDiskAreas', vmRef(machine), args, call).catch((error: unknown) => {
       call.signal.throwIfAborted();
       throw lostOr(error, disk.id);
     });
-    for (const { start, length } of info.changedArea ?? []) {
-      call.signal.throwIfAborted();
-      const offset = Math.max(Number(start), end);
-      end = Math.max(end, Math.min(Number(start) + Number(length), disk.sizeBytes));
-      if (offset < end) yield { offset, length: end - offset };
-    }
     const next = Number(info.startOffset) + Number(info.length);
-    if (next <= at) {
-      // Where the next page would begin is not known, and a guess could leave changes out.
+    if (!(Number(info.startOffset) <= at && next > at)) {
+      // What lies between, or where the next page would begin, is not known, and a guess could leave changes out.
       throw new DrError('TRACKING_LOST', `the server's answer about disk ${disk.id} does not go on from ${at}`, {
         context: { disk: disk.id, offset: at },
       });
     }
+    const named = (info.changedArea ?? []).map(({ start, length }) => ({ offset: Number(start), length: Number(length) }));
+    const known = [...beyond, ...named];
+    for (const extent of orderedExtents(known, { from: at, sizeBytes: Math.min(next, disk.sizeBytes) })) {
+      call.signal.throwIfAborted();
+      yield extent;
+    }
+    beyond = known.filter(({ offset, length }) => offset + length > next);
     at = next;
   }
   call.signal.throwIfAborted();
@@ -200,8 +215,9 @@ const createSnapshot = async (vcenter: Vcenter, ids: readonly MachineId[], want:
     for (const id of machines)
       if (!parts.some(({ machine }) => machine === id)) parts.push(await snapshotOne(vcenter, id, { ...want, machines }, call));
   } catch (error) {
-    // All or none; what an abort has left is found by its operation.
-    if (!call.signal.aborted) for (const { machine, ref } of parts) await removeSnapshot(vcenter, machine, ref, call);
+    // All or none; what an abort or a second failure has left is found by its operation.
+    for (const { machine, ref } of call.signal.aborted ? [] : parts)
+      await removeSnapshot(vcenter, { machine, ref }, call).catch(() => undefined);
     throw error;
   }
   return describe(
@@ -227,21 +243,31 @@ const snapshotOne = async (
     ...(machines.length > 1 ? { machines } : {}),
   };
   await consolidate(vcenter, id, call);
-  const fellBackBecause = consistency === 'application' ? await tryQuiesced(vcenter, id, { tag, orElse }, call) : '';
-  if (fellBackBecause !== undefined)
-    await take(vcenter, id, { ...tag, consistency: 'crash', ...(fellBackBecause === '' ? {} : { fellBackBecause }) }, false, call);
+  const quiesced = consistency === 'application' ? await tryQuiesced(vcenter, id, { tag, orElse }, call) : { failed: '' };
+  const ref =
+    'ref' in quiesced
+      ? quiesced.ref
+      : await take(
+          vcenter,
+          id,
+          { ...tag, consistency: 'crash', ...(quiesced.failed === '' ? {} : { fellBackBecause: quiesced.failed }) },
+          false,
+          call,
+        );
   const [made] = (await snapshotsOf(vcenter, id, 'cycle', call)).filter((one) => one.tag.operationId === call.operationId);
   if (made) return made;
+  // A server that has shortened or changed the tag: nobody would find this snapshot again, and each cycle would add one.
+  await removeSnapshot(vcenter, { machine: id, ref }, call);
   throw new DrError('SNAPSHOT_GONE', `the snapshot of machine ${id} is gone right after it was taken`, { context: { machine: id } });
 };
 
-/** Undefined: taken. Else why not, in words. */
+/** The snapshot, or why there is none, in words. */
 const tryQuiesced = async (
   vcenter: Vcenter,
   id: MachineId,
   { tag, orElse }: { readonly tag: SnapshotTag; readonly orElse: PointRequest['orElse'] },
   call: Call,
-): Promise<string | undefined> => {
+): Promise<{ readonly ref: MoRef } | { readonly failed: string }> => {
   const { 'guest.toolsRunningStatus': tools, 'runtime.powerState': power } = await vcenter.props(
     vmRef(id),
     ['guest.toolsRunningStatus', 'runtime.powerState'],
@@ -255,19 +281,20 @@ const tryQuiesced = async (
         : undefined;
   if (silent !== undefined) {
     if (orElse === 'refuse') throw new DrError('CONSISTENCY_UNAVAILABLE', silent, { context: { machine: id } });
-    return silent;
+    return { failed: silent };
   }
   try {
-    await take(vcenter, id, tag, true, call);
-    return undefined;
+    return { ref: await take(vcenter, id, tag, true, call) };
   } catch (error) {
     if (orElse === 'refuse' || !isDrError(error, 'QUIESCE_FAILED')) throw error;
-    return error.message;
+    return { failed: error.message };
   }
 };
 
-const take = (vcenter: Vcenter, id: MachineId, tag: SnapshotTag, quiesce: boolean, call: Call): Promise<unknown> =>
-  vcenter.task('CreateSnapshot_Task', vmRef(id), { name: CYCLE_NAME, description: JSON.stringify(tag), memory: false, quiesce }, call);
+const take = async (vcenter: Vcenter, id: MachineId, tag: SnapshotTag, quiesce: boolean, call: Call): Promise<MoRef> => {
+  const args = { name: CYCLE_NAME, description: JSON.stringify(tag), memory: false, quiesce };
+  return (await vcenter.task('CreateSnapshot_Task', vmRef(id), args, call)) as MoRef;
+};
 
 /** From the snapshots' own configurations: those of the live machines may be others by now. */
 const describe = async (vcenter: Vcenter, parts: readonly TaggedSnapshot[], call: Call): Promise<Snapshot> => {
@@ -310,7 +337,7 @@ async function* listSnapshots(vcenter: Vcenter, call: Call): AsyncGenerator<Snap
     const order = parts[0]?.tag.machines ?? [];
     const sorted = parts.sort((a, b) => order.indexOf(a.machine) - order.indexOf(b.machine));
     const found = await describe(vcenter, sorted, call).catch((error: unknown) => {
-      if (!isDrError(error, 'NOT_FOUND')) throw error;
+      if (!isGone(error)) throw error;
       return undefined;
     });
     if (found) yield found;
@@ -323,14 +350,14 @@ const release = async (vcenter: Vcenter, paths: DataPaths, ref: MoRef, call: Cal
   try {
     machine = ((await vcenter.props(ref, ['vm'], call))['vm'] as MoRef).value as MachineId;
   } catch (error) {
-    if (isDrError(error, 'NOT_FOUND')) return;
+    if (isGone(error)) return;
     throw error;
   }
   const [ours] = (await snapshotsOf(vcenter, machine, 'cycle', call)).filter((one) => one.ref.value === ref.value);
   if (!ours) return;
   // A file that is still attached somewhere cannot be merged.
   await paths.read.release(machine, call);
-  await removeSnapshot(vcenter, machine, ref, call);
+  await removeSnapshot(vcenter, { machine, ref }, call);
 };
 
 interface FoundDisk {
@@ -351,7 +378,7 @@ const findDisk = async (vcenter: Vcenter, id: SnapshotId, disk: DiskId, call: Ca
       const [tagged] = (await snapshotsOf(vcenter, machine, 'cycle', call)).filter((one) => one.ref.value === ref.value);
       if (tagged) return { machine, ref, tag: tagged.tag, disk: found };
     } catch (error) {
-      if (!isDrError(error, 'NOT_FOUND')) throw error;
+      if (!isGone(error)) throw error;
       throw new DrError('SNAPSHOT_GONE', `snapshot ${id} does not exist any more`, { context: { snapshot: id }, cause: error });
     }
   }

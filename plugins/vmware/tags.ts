@@ -68,6 +68,17 @@ export const extraOptions = (values: Readonly<Record<string, string>>): OptionVa
 export const replicaTag = (extra: Extra): ReplicaTag | undefined => parse<ReplicaTag>(extra.get(REPLICA));
 export const epochOf = (extra: Extra): Epoch | undefined => parse<Epoch>(extra.get(EPOCH));
 
+/** `warmsite.fork` of a clone: what it was made of, and by whom. */
+export interface CloneTag {
+  readonly replica: MachineId;
+  readonly purpose: 'test' | 'failover';
+  readonly operationId: string;
+}
+export const cloneTag = (extra: Extra): CloneTag | undefined => {
+  const text = extra.get(FORK);
+  return text?.startsWith('{') ? parse<CloneTag>(text) : undefined;
+};
+
 const parse = <T>(text: string | undefined): T | undefined => {
   if (text === undefined || text === '') return undefined;
   try {

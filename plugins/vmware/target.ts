@@ -7,13 +7,13 @@ import {
   type VirtualDevice,
   type VirtualDeviceConfigSpec,
   type VirtualMachineConfigSpec,
+  type VirtualMachineSnapshotInfo,
 } from '../../adapters/vsphere/port.ts';
 import {
   type Call,
   type DiskId,
   DrError,
   type Finding,
-  isDrError,
   type MachineId,
   type MachineSpec,
   type Placed,
@@ -22,7 +22,7 @@ import {
   type Target,
 } from '../../core/contract/index.ts';
 import { noAutostart } from './autostart.ts';
-import { cardChanges, controllerChanges, diskAddition, keepsAddress, type PlacedDisk, placeDisks, removal } from './devices.ts';
+import { cardChanges, controllerChanges, diskAddition, keepsAddress, memoryMB, type PlacedDisk, placeDisks, removal } from './devices.ts';
 import type { Epochs } from './fence.ts';
 import { forksOf } from './forks.ts';
 import { controllersOf, type DiskDevice, powerOf, vendorOf } from './machine.ts';
@@ -42,7 +42,7 @@ import {
   placedAs,
   type Replica,
 } from './replica.ts';
-import { snapshotsOf } from './snapshots.ts';
+import { countSnapshots, snapshotsOf } from './snapshots.ts';
 import {
   assertEpoch,
   DISK,
@@ -56,10 +56,10 @@ import {
   readExtra,
   replicaTag,
 } from './tags.ts';
-import { type Vcenter, vmRef } from './vcenter.ts';
+import { isGone, type Vcenter, vmRef } from './vcenter.ts';
 import { type DiskGround, openWritable } from './writable.ts';
 
-const MIB = 2 ** 20;
+const SECTOR_BYTES = 512;
 const GUESTS: Readonly<Record<MachineSpec['guest']['family'], string>> = {
   windows: 'windows2019srv_64Guest',
   linux: 'otherLinux64Guest',
@@ -81,7 +81,19 @@ export const targetOf = (vcenter: Vcenter, paths: DataPaths, epochs: Epochs): Ta
 const createReplica = async (vcenter: Vcenter, spec: MachineSpec, as: ReplicaRequest, call: Call): Promise<Placed> => {
   const findings = findingsFor(spec, as);
   const made = (await findMade(vcenter, call)) ?? (await make(vcenter, spec, as, call));
-  return placedAs(await lookAt(vcenter, made, call), spec, findings);
+  const placed = placedAs(await lookAt(vcenter, made, call), spec, findings);
+  return (await startFromBootDisk(vcenter, placed, spec, call)) ? placedAs(await lookAt(vcenter, made, call), spec, findings) : placed;
+};
+
+/** The firmware tries disks in the order of their places. Where another one is the boot disk it is named; a device's key is known only now. */
+const startFromBootDisk = async (vcenter: Vcenter, { machine, disks }: Placed, spec: MachineSpec, call: Call): Promise<boolean> => {
+  const wanted = disks.get(spec.disks.find(({ boot }) => boot)?.id as DiskId);
+  if (wanted === undefined || machine.spec.disks.find(({ id }) => id === wanted)?.boot !== false) return false;
+  const device = (await lookAt(vcenter, machine.id, call)).disks.find(({ id }) => id === wanted);
+  if (!device) return false;
+  const bootOrder = [typed('VirtualMachineBootOptionsBootableDiskDevice', { deviceKey: device.device.key })];
+  await vcenter.task('ReconfigVM_Task', vmRef(machine.id), { spec: { bootOptions: { bootOrder } } }, call);
+  return true;
 };
 
 const findMade = async (vcenter: Vcenter, call: Call): Promise<MachineId | undefined> => {
@@ -117,7 +129,7 @@ const make = async (vcenter: Vcenter, spec: MachineSpec, as: ReplicaRequest, cal
     annotation: 'Replica of Warmsite: it is written while the source runs. Do not power it on by hand.',
     files: { vmPathName: `${home}/${folderName}.vmx` },
     numCPUs: spec.cpuCount,
-    memoryMB: Math.max(4, Math.ceil(spec.memoryBytes / MIB)),
+    memoryMB: memoryMB(spec),
     deviceChange: [
       ...diskChanges(spec, disks, { home, there: new Map(), firstFile: 0 }),
       ...(await cardChanges(vcenter, spec, as.nics, places.network, call)),
@@ -178,6 +190,14 @@ const findingsFor = (spec: MachineSpec, { nics, name }: ReplicaRequest): Finding
       message: 'a TPM does not follow a disk copy',
       hint: 'have the recovery key of the guest at hand',
     });
+  if (spec.disks.some(({ logicalSectorBytes }) => logicalSectorBytes !== SECTOR_BYTES)) {
+    findings.push({
+      code: 'SECTOR_SIZE',
+      level: 'warning',
+      message: `a disk of the source has sectors of 4,096 bytes, those of vSphere have ${SECTOR_BYTES}: the guest will not find its partitions`,
+      hint: 'protect the machine at a target that has such disks',
+    });
+  }
   if (fromVcenter(toVcenter(name)) !== name) {
     findings.push({
       code: 'NAME_CHANGED',
@@ -226,6 +246,8 @@ const adoptReplica = async (vcenter: Vcenter, id: MachineId, spec: MachineSpec, 
   if (before && owner !== vcenter.ownerId) {
     throw new DrError('PERMISSION_DENIED', `machine ${id} is a replica of another installation`, { context: { machine: id } });
   }
+  await assertNoForks(vcenter, id, call);
+  assertTrackable(found);
   const { matched, missing } = matchDisks(found, spec);
   const tag: ReplicaTag = before ?? { operationId: call.operationId, adopted: true };
   const values = {
@@ -240,6 +262,16 @@ const adoptReplica = async (vcenter: Vcenter, id: MachineId, spec: MachineSpec, 
   await noAutostart(vcenter, id, call);
   await fitDisks(vcenter, await lookAt(vcenter, id, call), spec, { matched, missing }, call);
   return placedAs(await lookAt(vcenter, id, call), spec, []);
+};
+
+/** Enabled under a snapshot tracking would miss changes without a word, and a failback would leave them out. */
+const assertTrackable = ({ id, props }: Replica): void => {
+  const count = countSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined);
+  if (props['config.changeTrackingEnabled'] === true || count === 0) return;
+  throw new DrError('STATE_CONFLICT', `machine ${id} has snapshots (${count}), and its changes are not tracked`, {
+    hint: 'remove the snapshots of the machine first: enabled under them change tracking would report wrongly',
+    context: { machine: id },
+  });
 };
 
 const reshapeReplica = async (
@@ -260,7 +292,7 @@ const fitDisks = async (vcenter: Vcenter, replica: Replica, spec: MachineSpec, {
   const growth = matched
     .filter(({ want, have }) => have.sizeBytes < want.sizeBytes)
     .map(({ want, have }): VirtualDeviceConfigSpec => ({ operation: 'edit', device: grown(have, want.sizeBytes) }));
-  const taken = new Set(replica.disks.map(({ slot }) => slot));
+  const taken = takenSlots(replica.devices);
   const added = placeDisks({ ...spec, disks: missing }, taken);
   const home = homeOf(replica);
   const changes = [
@@ -294,6 +326,16 @@ const homeOf = ({ props, disks }: Replica): string => {
 const nextFile = ({ disks }: Replica): number =>
   disks.reduce((next, { fileName }) => Math.max(next, Number(/disk-(\d+)(-\d{6})?\.vmdk$/.exec(fileName)?.[1] ?? -1) + 1), disks.length);
 
+/** Of whatever hangs there: a CD drive takes a place as well. */
+const takenSlots = (devices: readonly VirtualDevice[]): Set<string> => {
+  const names = new Map([...controllerKeys(devices)].map(([name, key]) => [key, name]));
+  return new Set(
+    devices.flatMap(({ controllerKey, unitNumber }) =>
+      controllerKey === undefined || !names.has(controllerKey) ? [] : [`${names.get(controllerKey)}:${unitNumber ?? 0}`],
+    ),
+  );
+};
+
 const controllerKeys = (devices: readonly VirtualDevice[]): Map<string, number> =>
   new Map(controllersOf(devices).map((controller) => [`${slotPrefix(controller.$type ?? '')}${controller.busNumber}`, controller.key]));
 
@@ -325,7 +367,7 @@ const deleteReplica = async (vcenter: Vcenter, paths: DataPaths, id: MachineId, 
     for (const mover of paths.all) await mover.release(id, call);
     await vcenter.task('Destroy_Task', vmRef(id), {}, call);
   } catch (error) {
-    if (!isDrError(error, 'NOT_FOUND')) throw error;
+    if (!isGone(error)) throw error;
   }
 };
 

@@ -31,6 +31,8 @@ type TaskMethod = Extract<VimMethod, `${string}_Task`>;
 export interface Found {
   readonly ref: MoRef;
   readonly props: Props;
+  /** The account may not read it. */
+  readonly refused?: DrError;
 }
 
 export const vmRef = (id: string): MoRef => ({ type: 'VirtualMachine', value: id });
@@ -63,7 +65,10 @@ export class Vcenter {
         'info.state': state,
         'info.error': error,
         'info.result': result,
-      } = await this.props(task, ['info.state', 'info.error', 'info.result'], call);
+      } = await this.props(task, ['info.state', 'info.error', 'info.result'], call).catch((cause: unknown) => {
+        // A server that was started anew. It must not look as if the machine were what is gone.
+        throw isGone(cause) ? new DrError('CONNECTION_LOST', `the server has forgotten the task ${what}`, { cause }) : cause;
+      });
       if (state === 'success') return { done: true, value: result };
       if (state !== 'error') return { done: false };
       throw toError(localizedFault(error as TaskInfo['error']), `${what} failed`, {
@@ -92,22 +97,33 @@ export class Vcenter {
       paths,
       refs.map((obj) => ({ obj })),
       call,
-    ))
+    )) {
+      // An answer without the disks of a machine must not pass for a machine without disks.
+      if (one.refused) throw one.refused;
       found.push(one);
+    }
     return found;
   }
 
   /**
    * Every object of a type below the root folder, in bundles: an old server or a simulator that pages by no limit of ours would give
-   * thousands in one answer.
+   * thousands in one answer. What the account may not read is left out, unless that is all there is.
    */
   async *list(type: string, paths: readonly string[], call: Call): AsyncGenerator<Found> {
     const view = await this.view(type, call);
     try {
       const { view: refs = [] } = await this.props(view, ['view'], call);
+      let isAnyRead = false;
+      let refused: DrError | undefined;
       for (let at = 0; at < (refs as readonly MoRef[]).length; at += PAGE_OBJECTS) {
-        yield* this.#retrieveThere(type, paths, (refs as readonly MoRef[]).slice(at, at + PAGE_OBJECTS), call);
+        for await (const one of this.#retrieveThere(type, paths, (refs as readonly MoRef[]).slice(at, at + PAGE_OBJECTS), call)) {
+          refused ??= one.refused;
+          if (one.refused) continue;
+          isAnyRead = true;
+          yield one;
+        }
       }
+      if (refused && !isAnyRead) throw refused;
     } finally {
       await this.client.call('DestroyView', view, {}, { deadlineMs: ANSWER_MS }).catch(() => undefined);
     }
@@ -177,6 +193,30 @@ export class Vcenter {
   }
 }
 
+/** The object itself does not exist (any more). A file that is missing is NOT_FOUND too, and something else. */
+export const isGone = (error: unknown): boolean =>
+  isDrError(error, 'NOT_FOUND') && ['ManagedObjectNotFound', undefined].includes(error.context.vendorCode as string | undefined);
+
+/**
+ * What a machine lies in, nearest first: folders, then its datacenter, and what the account may see above that. One in a vApp has no folder
+ * of its own; its host lies in the same datacenter.
+ */
+export const placesAbove = async (vcenter: Vcenter, id: string, call: Call): Promise<Found[]> => {
+  const { parent, 'runtime.host': host } = await vcenter.props(vmRef(id), ['parent', 'runtime.host'], call);
+  const above: Found[] = [];
+  for (let at = (parent ?? host) as MoRef | undefined; at; ) {
+    const isEnough = above.some(({ ref }) => ref.type === 'Datacenter');
+    const props = await vcenter.props(at, ['name', 'parent'], call).catch((error: unknown) => {
+      if (isEnough && isDrError(error, 'PERMISSION_DENIED')) return undefined;
+      throw error;
+    });
+    if (!props) break;
+    above.push({ ref: at, props });
+    at = props['parent'] as MoRef | undefined;
+  }
+  return above;
+};
+
 /** What no server gives as an id is not even asked for. */
 const REFERENCE = /^[\x21-\x7e]{1,255}$/;
 
@@ -191,10 +231,11 @@ export const throughView = (view: MoRef) => ({
   selectSet: [typed('TraversalSpec', { name: 'view', type: 'ContainerView', path: 'view', skip: false })],
 });
 
-const toFound = ({ obj, propSet = [] }: ObjectContent): Found => ({
-  ref: obj,
-  props: Object.fromEntries(propSet.map(({ name, val }) => [name, val])),
-});
+const toFound = ({ obj, propSet = [], missingSet = [] }: ObjectContent): Found => {
+  const props = Object.fromEntries(propSet.map(({ name, val }) => [name, val]));
+  const missing = missingSet.map(({ fault }) => localizedFault(fault)).find(({ $type }) => $type === 'NoPermission');
+  return { ref: obj, props, ...(missing ? { refused: toError(missing, `${obj.type} ${obj.value} cannot be read`) } : {}) };
+};
 
 /** One after the other for each key: a VM takes one reconfiguration at a time. */
 export class Turns {

@@ -3,7 +3,7 @@
 import type { BlockDevice, BlockDevices } from '../../../adapters/block/port.ts';
 import { isFault, typed, type VirtualDevice } from '../../../adapters/vsphere/port.ts';
 import { type Call, type DiskReader, DrError, type MachineId, type ReplicaDisk } from '../../../core/contract/index.ts';
-import { type Controller, controllersOf, type DiskDevice, disksOf } from '../machine.ts';
+import { backingOf, type Controller, controllersOf, type DiskDevice, disksOf } from '../machine.ts';
 import { type Extra, extraOptions, OWNER, readExtra } from '../tags.ts';
 import { Turns, type Vcenter, vmRef } from '../vcenter.ts';
 import { assertRange } from './bounds.ts';
@@ -54,12 +54,15 @@ export class HotAdd implements Mover {
   readonly #devices: BlockDevices;
   readonly #desk: Desk;
   readonly #open = new Set<ReplicaDisk>();
+  readonly #leaving = new Set<Promise<void>>();
 
   private constructor(vcenter: Vcenter, appliance: MachineId, { devices, desks }: HotAddTools) {
     this.#vcenter = vcenter;
     this.#appliance = appliance;
     this.#devices = devices;
-    this.#desk = desks.of(`${vcenter.client.about.instanceUuid} ${appliance} ${vcenter.ownerId}`);
+    const { about, thumbprintSha1 } = vcenter.client;
+    // A lone host has no identity of its own but its certificate.
+    this.#desk = desks.of(`${about.instanceUuid ?? thumbprintSha1} ${appliance} ${vcenter.ownerId}`);
   }
 
   /** Detaches first what a process that is gone has left: it would keep machines from starting and snapshots from merging. */
@@ -84,29 +87,38 @@ export class HotAdd implements Mover {
   async release(machine: MachineId, call: Call): Promise<void> {
     for (const [name, attachment] of [...this.#desk.attached])
       if (attachment.file.machine === machine) await this.#detach(name, attachment, call);
+    // And what an attempt has left whose answer was lost: nobody holds it, and it may be one of this machine. Where that fails, because the
+    // appliance itself is gone too, the caller's next step will tell what is still locked.
+    await this.#sweep(call).catch(() => call.signal.throwIfAborted());
   }
 
   async close(): Promise<void> {
     await Promise.allSettled([...this.#open].map((handle) => handle[Symbol.asyncDispose]()));
+    await Promise.all(this.#leaving);
   }
 
   async #openDisk(file: DiskFile, writable: boolean, call: Call): Promise<ReplicaDisk> {
     const { fileName } = file.disk;
-    const attachment = await this.#attach(fileName, file, writable, call);
+    assertIdentity(file);
+    const attachment = this.#attach(fileName, file, writable, call);
     try {
-      await attachment.ready;
+      await abortable(attachment.ready, call.signal);
       const device = await this.#devices.open(
         { uuid: file.disk.id },
         { forWriting: writable, signal: call.signal, deadlineMs: Math.min(DEVICE_MS, call.deadlineMs) },
       );
       return this.#handle(device, file.disk, () => this.#leave(fileName, attachment));
     } catch (error) {
-      await this.#leave(fileName, attachment).catch(() => undefined);
+      const left = this.#leave(fileName, attachment).catch(() => undefined);
+      this.#leaving.add(left);
+      void left.then(() => this.#leaving.delete(left));
+      // Whoever has aborted does not wait for the server.
+      if (!call.signal.aborted) await left;
       throw error;
     }
   }
 
-  async #attach(fileName: string, file: DiskFile, writable: boolean, call: Call): Promise<Attachment> {
+  #attach(fileName: string, file: DiskFile, writable: boolean, call: Call): Attachment {
     const there = this.#desk.attached.get(fileName);
     if (there) {
       if (writable && !there.writable) {
@@ -117,11 +129,24 @@ export class HotAdd implements Mover {
       there.users++;
       return there;
     }
+    const twin = [...this.#desk.attached.values()].find((one) => one.file.disk.id === file.disk.id);
+    if (twin) {
+      // The device is known by this identity: what is read could be the other disk.
+      throw new DrError(
+        'HOST_BUSY',
+        `disk ${file.disk.id} of ${file.machine} has the identity of a disk of ${twin.file.machine}, which is attached`,
+        {
+          hint: 'wait until the other disk is done; give one of the two another uuid (vmkfstools -J setuuid)',
+          context: { disk: file.disk.id, machine: file.machine },
+        },
+      );
+    }
     const attachment: Attachment = {
       file,
       writable,
       users: 1,
-      ready: this.#desk.turns.take('appliance', () => this.#reconfigureToAttach(file, writable, call)),
+      // Not ended by the caller's abort: the server would go on alone, and others may be waiting for the same disk.
+      ready: this.#desk.turns.take('appliance', () => this.#reconfigureToAttach(file, writable, this.#lasting(call.deadlineMs))),
     };
     attachment.ready.catch(() => {
       if (this.#desk.attached.get(fileName) === attachment) this.#desk.attached.delete(fileName);
@@ -133,13 +158,13 @@ export class HotAdd implements Mover {
   async #leave(fileName: string, attachment: Attachment): Promise<void> {
     attachment.users--;
     if (attachment.users > 0 || this.#desk.attached.get(fileName) !== attachment) return;
-    await this.#detach(fileName, attachment, this.#cleaning());
+    await this.#detach(fileName, attachment, this.#lasting(CLEAN_MS));
   }
 
   async #detach(fileName: string, attachment: Attachment, call: Call): Promise<void> {
     if (this.#desk.attached.get(fileName) !== attachment) return;
     this.#desk.attached.delete(fileName);
-    await attachment.ready.catch(() => undefined);
+    // The turn is taken at once: whoever attaches the disk again must come after it.
     await this.#desk.turns.take('appliance', () => this.#reconfigureToDetach((disk) => disk.id === attachment.file.disk.id, call));
   }
 
@@ -148,21 +173,19 @@ export class HotAdd implements Mover {
     const owner = extra.get(OWNER);
     if (owner !== undefined && owner !== this.#vcenter.ownerId) {
       throw new DrError('LOCKED_BY', `the appliance ${this.#appliance} belongs to the installation ${owner}`, {
-        hint: 'give each installation an appliance of its own',
+        hint: 'give each installation an appliance of its own; where that one is gone, remove warmsite.owner from the advanced configuration of the appliance',
         context: { machine: this.#appliance, holder: owner },
       });
     }
     const mode = writable ? 'independent_persistent' : 'independent_nonpersistent';
     if (disksOf(this.#appliance, devices).some(({ id }) => id === disk.id)) {
-      const tag = extra.get(`${ATTACH}${disk.id}`);
-      // Ours, from an attempt whose answer was lost.
-      if (tag === mode) return;
-      if (tag === undefined) {
+      if (extra.get(`${ATTACH}${disk.id}`) === undefined) {
         throw new DrError('FILE_LOCKED', `disk ${disk.id} of ${machine} is attached to the appliance ${this.#appliance}, and not by us`, {
           hint: 'detach the disk from the appliance by hand, without deleting its file',
           context: { disk: disk.id, machine: this.#appliance },
         });
       }
+      // Ours, from an attempt whose answer was lost; of which file and in which mode is not worth a guess.
       await this.#reconfigureToDetach((one) => one.id === disk.id, call);
       return this.#reconfigureToAttach({ disk, machine }, writable, call);
     }
@@ -171,7 +194,7 @@ export class HotAdd implements Mover {
       key: -1,
       controllerKey: controller.key,
       unitNumber,
-      capacityInKB: disk.sizeBytes / 1024,
+      capacityInKB: Math.floor(disk.sizeBytes / 1024),
       backing: typed('VirtualDiskFlatVer2BackingInfo', {
         fileName: disk.fileName,
         // What is only read must not be changed by the appliance's own kernel either.
@@ -239,9 +262,9 @@ export class HotAdd implements Mover {
   }
 
   async #sweep(call: Call): Promise<void> {
-    const { extra } = await this.#look(call);
-    if (extra.get(OWNER) !== this.#vcenter.ownerId) return;
     await this.#desk.turns.take('appliance', async () => {
+      const { extra } = await this.#look(call);
+      if (extra.get(OWNER) !== this.#vcenter.ownerId) return;
       const held = new Set([...this.#desk.attached.values()].map(({ file }) => file.disk.id as string));
       const tagged = [...extra.keys()].filter((key) => key.startsWith(ATTACH)).map((key) => key.slice(ATTACH.length));
       const left = new Set(tagged.filter((disk) => !held.has(disk)));
@@ -249,10 +272,10 @@ export class HotAdd implements Mover {
     });
   }
 
-  /** Its own time: what is to be cleaned must not depend on a caller who is gone. */
-  #cleaning(): Call {
+  /** Its own time: what is begun or to be cleaned must not depend on a caller who is gone. */
+  #lasting(deadlineMs: number): Call {
     const log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
-    return { signal: new AbortController().signal, deadlineMs: CLEAN_MS, log, operationId: 'detach' };
+    return { signal: new AbortController().signal, deadlineMs, log, operationId: 'attach' };
   }
 
   #handle(device: BlockDevice, disk: DiskDevice, leave: () => Promise<void>): ReplicaDisk {
@@ -281,11 +304,39 @@ export class HotAdd implements Mover {
         if (!open) return;
         open = false;
         this.#open.delete(handle);
-        await device[Symbol.asyncDispose]();
-        await leave();
+        try {
+          await device[Symbol.asyncDispose]();
+        } finally {
+          await leave();
+        }
       },
     };
     this.#open.add(handle);
     return handle;
   }
 }
+
+/** The device is found by it, and nothing else tells one attached disk from another. */
+const assertIdentity = ({ machine, disk }: DiskFile): void => {
+  if (backingOf(disk.device).uuid !== undefined) return;
+  throw new DrError(
+    'CAPABILITY_MISSING',
+    `disk ${disk.slot} of ${machine} has no uuid: it could not be found among the disks of the appliance`,
+    {
+      hint: 'read the machine by NBD (VDDK), or give the disk a uuid (vmkfstools -J setuuid)',
+      context: { machine, disk: disk.id },
+    },
+  );
+};
+
+const abortable = async (work: Promise<void>, signal: AbortSignal): Promise<void> => {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+};

@@ -1,8 +1,7 @@
 // HTTPS from the datastore browser: whole files by ranges. For machines that are off and for seeds: ESXi locks the chain of a running one.
-import type { MoRef, TransferAnswer } from '../../../adapters/vsphere/port.ts';
+import type { TransferAnswer } from '../../../adapters/vsphere/port.ts';
 import { type Call, type DiskReader, DrError, type MachineId } from '../../../core/contract/index.ts';
-import { fromVcenter } from '../names.ts';
-import { type Vcenter, vmRef } from '../vcenter.ts';
+import { placesAbove, type Vcenter, vmRef } from '../vcenter.ts';
 import { assertRange } from './bounds.ts';
 import { ALIGNMENT_BYTES, type DiskFile, MOST_REQUEST_BYTES, type Mover } from './mover.ts';
 
@@ -29,6 +28,7 @@ export class Https implements Mover {
         context: { machine, disk: disk.id },
       });
     }
+    assertBase(file);
     const url = await this.#url(file, call);
     const what = `disk ${disk.id}`;
     const { sizeBytes } = disk;
@@ -55,7 +55,13 @@ export class Https implements Mover {
       { method: 'GET', url, headers: { range: `bytes=${offset}-${last}` } },
       { signal, deadlineMs },
     );
-    assertPartial(answer, offset, last);
+    try {
+      assertPartial(answer, offset, last);
+    } catch (error) {
+      // A whole disk may be on its way.
+      await answer.body[Symbol.asyncIterator]().return?.();
+      throw error;
+    }
     let at = 0;
     for await (const chunk of answer.body) {
       if (at + chunk.length > into.length)
@@ -81,19 +87,28 @@ export class Https implements Mover {
     return `/folder/${path}?${query}`;
   }
 
+  /** Its path below the root folder, each part as vCenter writes it. */
   async #datacenter(machine: MachineId, call: Call): Promise<string> {
-    for (let at: MoRef | undefined = vmRef(machine); at; ) {
-      const { name, parent }: { readonly name?: unknown; readonly parent?: unknown } = await this.#vcenter.props(
-        at,
-        ['name', 'parent'],
-        call,
-      );
-      if (at.type === 'Datacenter') return fromVcenter(String(name));
-      at = parent as MoRef | undefined;
-    }
-    return 'ha-datacenter';
+    const above = await placesAbove(this.#vcenter, machine, call);
+    const at = above.findIndex(({ ref }) => ref.type === 'Datacenter');
+    if (at < 0) return 'ha-datacenter';
+    const parts = above.slice(at).filter(({ ref }, index) => index === 0 || ref.value !== this.#vcenter.client.content.rootFolder.value);
+    return parts
+      .reverse()
+      .map(({ props }) => String(props['name']))
+      .join('/');
   }
 }
+
+/** An overlay holds what is different from the file below, in a format that this way does not read. */
+const assertBase = ({ machine, disk }: DiskFile): void => {
+  const { parent } = (disk.device.backing ?? {}) as { readonly parent?: unknown };
+  if (parent === undefined && !/-\d{6}\.vmdk$/.test(disk.fileName)) return;
+  throw new DrError('CAPABILITY_MISSING', `disk ${disk.id} of ${machine} lies on a snapshot of somebody else and cannot be read by HTTPS`, {
+    hint: 'remove the other snapshots of the machine, or give the endpoint an appliance (HotAdd) or VDDK (NBD)',
+    context: { machine, disk: disk.id },
+  });
+};
 
 /** A server that ignores the range would hand over the beginning of the disk as if it were the middle. */
 const assertPartial = ({ status, headers }: TransferAnswer, offset: number, last: number): void => {

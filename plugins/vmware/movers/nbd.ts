@@ -55,7 +55,7 @@ export class Nbd implements Mover {
   }
 
   async close(): Promise<void> {
-    for (const handle of [...this.#open.keys()]) await handle[Symbol.asyncDispose]();
+    await Promise.allSettled([...this.#open.keys()].map((handle) => handle[Symbol.asyncDispose]()));
   }
 
   async #start({ machine, disk, snapshot }: DiskFile, forWriting: boolean, call: Call): Promise<ReplicaDisk> {
@@ -120,8 +120,11 @@ export class Nbd implements Mover {
         if (!open) return;
         open = false;
         this.#open.delete(handle);
-        await nbd[Symbol.asyncDispose]();
-        await stop();
+        try {
+          await nbd[Symbol.asyncDispose]();
+        } finally {
+          await stop();
+        }
       },
     };
     this.#open.set(handle, machine);
