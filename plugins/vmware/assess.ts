@@ -33,10 +33,11 @@ export const assess = async (
   call: Call,
 ): Promise<Finding[]> => {
   const props = await vcenter.props(vmRef(id), PATHS, call);
+  const { source, target } = await paths.findings(call);
   const common = [...applianceFindings(id, paths), ...stateFindings(props), ...deviceFindings(id, props)];
   return as === 'source'
-    ? [...common, ...sourceFindings(props, paths, vcenter.ownerId)]
-    : [...common, ...targetFindings(props, paths, vcenter.ownerId)];
+    ? [...common, ...sourceFindings(props, vcenter.ownerId), source]
+    : [...common, ...targetFindings(props, vcenter.ownerId), target];
 };
 
 const applianceFindings = (id: MachineId, { appliance }: DataPaths): Finding[] =>
@@ -144,7 +145,7 @@ const deviceFindings = (id: MachineId, props: Props): Finding[] => {
   return findings;
 };
 
-const sourceFindings = (props: Props, paths: DataPaths, ownerId: string): Finding[] => {
+const sourceFindings = (props: Props, ownerId: string): Finding[] => {
   const findings: Finding[] = [];
   const tracked = props['config.changeTrackingEnabled'] === true;
   const foreign = foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined, ownerId);
@@ -206,10 +207,10 @@ const sourceFindings = (props: Props, paths: DataPaths, ownerId: string): Findin
   }
   const extra = readExtra(props['config.extraConfig']);
   if (replicaTag(extra)) findings.push(finding('IS_REPLICA', 'warning', 'the machine is a replica', 'protect its source instead'));
-  return [...findings, paths.findings.source];
+  return findings;
 };
 
-const targetFindings = (props: Props, paths: DataPaths, ownerId: string): Finding[] => {
+const targetFindings = (props: Props, ownerId: string): Finding[] => {
   const findings: Finding[] = [];
   if (foreignSnapshots(props['snapshot'] as VirtualMachineSnapshotInfo | undefined, ownerId) > 0) {
     findings.push(
@@ -221,5 +222,5 @@ const targetFindings = (props: Props, paths: DataPaths, ownerId: string): Findin
       ),
     );
   }
-  return [...findings, paths.findings.target];
+  return findings;
 };

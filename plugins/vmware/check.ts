@@ -1,6 +1,6 @@
 import { isFault } from '../../adapters/vsphere/port.ts';
 import type { Call, Finding } from '../../core/contract/index.ts';
-import type { DataPaths } from './movers/choose.ts';
+import { type DataPaths, NO_WRITER } from './movers/choose.ts';
 import { PRIVILEGES, type Purpose, privilegesFor } from './privileges.ts';
 import type { Vcenter } from './vcenter.ts';
 
@@ -9,13 +9,17 @@ const PURPOSES: readonly Purpose[] = ['assess', 'protect', 'recover'];
 /** Below, nobody has tried it and VMware supports it no more. */
 const LEAST_VERSION = 6.7;
 
-export const check = async (vcenter: Vcenter, paths: DataPaths, call: Call): Promise<readonly Finding[]> => [
-  version(vcenter),
-  ...(await rights(vcenter, call)),
-  ...(await clock(vcenter, call)),
-  paths.findings.source,
-  paths.findings.target.level === 'blocks' ? { ...paths.findings.target, level: 'warning' } : paths.findings.target,
-];
+export const check = async (vcenter: Vcenter, paths: DataPaths, call: Call): Promise<readonly Finding[]> => {
+  const { source, target } = await paths.findings(call);
+  return [
+    version(vcenter),
+    ...(await rights(vcenter, call)),
+    ...(await clock(vcenter, call)),
+    source,
+    // An endpoint that is read only is a good one.
+    target === NO_WRITER ? { ...target, level: 'warning' } : target,
+  ];
+};
 
 const version = ({ client }: Vcenter): Finding => {
   const { fullName, apiVersion } = client.about;

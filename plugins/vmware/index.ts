@@ -8,6 +8,7 @@ import {
   DrError,
   definePlugin,
   type HostContext,
+  isDrError,
   type MachineId,
   type Plugin,
   type Session,
@@ -20,6 +21,7 @@ import { inventoryOf } from './inventory.ts';
 import { choosePaths, type DataPaths } from './movers/choose.ts';
 import { Desks, HotAdd } from './movers/hot-add.ts';
 import { Https } from './movers/https.ts';
+import { openOrLate } from './movers/late.ts';
 import type { Mover, MoverName } from './movers/mover.ts';
 import { Nbd, type NbdTools } from './movers/nbd.ts';
 import { fromVcenter } from './names.ts';
@@ -112,7 +114,13 @@ const connect = async (tools: Tools, config: Config, host: HostContext, call: Ca
   const movers: Mover[] = [];
   try {
     const vcenter = new Vcenter(opened, host.ownerId, tools.time ?? realTime);
-    const appliance = config.appliance === undefined ? host.localMachine : await findAppliance(vcenter, config.appliance, call);
+    const appliance =
+      config.appliance === undefined
+        ? host.localMachine
+        : await findAppliance(vcenter, config.appliance, call).catch((error: unknown) => {
+            if (!isDrError(error, 'CONFIG_INVALID')) throw error;
+            return undefined;
+          });
     movers.push(...(await moversOf(tools, config, { vcenter, appliance, scratchDir: host.scratchDir }, call)));
     const asked = config.dataPath === undefined || config.dataPath === 'auto' ? undefined : config.dataPath;
     return assemble(vcenter, choosePaths(movers, asked, appliance));
@@ -127,13 +135,15 @@ const close = async (client: VsphereClient, movers: readonly Mover[]): Promise<v
   await client[Symbol.asyncDispose]();
 };
 
+interface Ground {
+  readonly vcenter: Vcenter;
+  /** Undefined: none, or none that is found. */
+  readonly appliance: MachineId | undefined;
+  readonly scratchDir: string;
+}
+
 /** The best first: VDDK reads a running machine from anywhere, HotAdd where we are in the same vCenter, HTTPS what is off. */
-const moversOf = async (
-  tools: Tools,
-  config: Config,
-  { vcenter, appliance, scratchDir }: { readonly vcenter: Vcenter; readonly appliance: MachineId | undefined; readonly scratchDir: string },
-  call: Call,
-): Promise<Mover[]> => {
+const moversOf = async (tools: Tools, config: Config, { vcenter, appliance, scratchDir }: Ground, call: Call): Promise<Mover[]> => {
   const movers: Mover[] = [];
   if (config.vddk !== undefined) {
     const { hostname, port } = new URL(`https://${config.address.replace(/^https?:\/\//, '')}`);
@@ -149,10 +159,13 @@ const moversOf = async (
     };
     movers.push(new Nbd(vcenter, settings, tools.nbd));
   }
-  if (appliance !== undefined)
-    movers.push(
-      await HotAdd.open(vcenter, appliance, { devices: tools.openBlockDevices(config.devices ?? '/dev'), desks: tools.desks }, call),
-    );
+  const named = config.appliance ?? appliance;
+  if (named !== undefined) {
+    const hotAddTools = { devices: tools.openBlockDevices(config.devices ?? '/dev'), desks: tools.desks };
+    const open = async (opening: Call) =>
+      HotAdd.open(vcenter, appliance ?? (await findAppliance(vcenter, named, opening)), hotAddTools, opening);
+    movers.push(await openOrLate('hotadd', open, { time: vcenter.time, call }));
+  }
   return [...movers, new Https(vcenter)];
 };
 

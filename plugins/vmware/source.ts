@@ -18,7 +18,7 @@ import { orderedExtents } from '../../core/plugin-kit/index.ts';
 import { backingOf, type DiskDevice, disksOf, SPEC_PATHS, toSpec } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
 import { allSnapshots, consolidate, countSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
-import { CYCLE_NAME, type SnapshotTag } from './tags.ts';
+import { CYCLE_NAME, extraOptions, readExtra, type SnapshotTag, TRACKING } from './tags.ts';
 import { isGone, type Props, type Vcenter, vmRef } from './vcenter.ts';
 
 /** Areas in use instead of changes since an id (vSphere API reference, QueryChangedDiskAreas). */
@@ -30,7 +30,7 @@ export const sourceOf = (vcenter: Vcenter, paths: DataPaths): SnapshotSource => 
   return {
     kind: 'snapshot',
     enableTracking: (id, call) => enableTracking(vcenter, id, call),
-    disableTracking: (id, call) => setTracking(vcenter, id, false, call),
+    disableTracking: (id, call) => disableTracking(vcenter, id, call),
     createSnapshot: (ids, want, call) => createSnapshot(vcenter, ids, want, call),
     listSnapshots: (call) => listSnapshots(vcenter, call),
     releaseSnapshot: async (id, _outcome, call) => {
@@ -76,11 +76,12 @@ const partsOf = (id: SnapshotId): MoRef[] => id.split(SEPARATOR).map((value) => 
 
 // ---- tracking --------------------------------------------------------------------------------------------------------
 
-const setTracking = async (vcenter: Vcenter, id: MachineId, to: boolean, call: Call): Promise<void> => {
-  const vm = vmRef(id);
-  const { 'config.changeTrackingEnabled': now } = await vcenter.props(vm, ['config.changeTrackingEnabled'], call);
-  if ((now === true) === to) return;
-  await vcenter.task('ReconfigVM_Task', vm, { spec: { changeTrackingEnabled: to } }, call);
+/** Another product may need what was enabled before us, or by it. */
+const disableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
+  const { 'config.extraConfig': extra } = await vcenter.props(vmRef(id), ['config.extraConfig'], call);
+  if (readExtra(extra).get(TRACKING) !== vcenter.ownerId) return;
+  const spec = { changeTrackingEnabled: false, extraConfig: extraOptions({ [TRACKING]: '' }) };
+  await vcenter.task('ReconfigVM_Task', vmRef(id), { spec }, call);
 };
 
 /**
@@ -93,7 +94,8 @@ const enableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Prom
   if (props['config.changeTrackingEnabled'] === true && untracked(id, props).length === 0) return [];
   if (props['config.changeTrackingEnabled'] !== true) {
     assertNoSnapshots(id, props);
-    await setTracking(vcenter, id, true, call);
+    const spec = { changeTrackingEnabled: true, extraConfig: extraOptions({ [TRACKING]: vcenter.ownerId }) };
+    await vcenter.task('ReconfigVM_Task', vm, { spec }, call);
   }
   if (props['runtime.powerState'] !== 'poweredOn') return [];
   await stun(vcenter, id, call);
@@ -139,11 +141,22 @@ const stun = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> 
 
 /** An id of another tracker, or none, cannot be the beginning of a delta, whatever the server would answer. */
 const assertKnown = (disk: DiskId, since: string | undefined, now: string | undefined): void => {
-  const trackerOf = (id: string | undefined) => id?.split('/', 1)[0]?.trim();
-  if (since !== undefined && now !== undefined && trackerOf(since) === trackerOf(now)) return;
-  const why =
-    since === undefined ? 'no baseline was given' : now === undefined ? 'its changes are not tracked' : 'its tracker has begun anew';
-  throw new DrError('TRACKING_LOST', `what changed on disk ${disk} cannot be told: ${why}`, { context: { disk } });
+  const why = whyUnknown(since, now);
+  if (why !== undefined) throw new DrError('TRACKING_LOST', `what changed on disk ${disk} cannot be told: ${why}`, { context: { disk } });
+};
+
+/** A change id is `tracker/position`, and positions only grow: one that is behind is of a machine that was set back to a snapshot. */
+const whyUnknown = (since: string | undefined, now: string | undefined): string | undefined => {
+  if (since === undefined) return 'no baseline was given';
+  if (now === undefined) return 'its changes are not tracked';
+  const [[tracker, position], [trackerNow, positionNow]] = [partsOfChangeId(since), partsOfChangeId(now)];
+  if (tracker !== trackerNow) return 'its tracker has begun anew';
+  return Number(positionNow) < Number(position) ? 'the machine was set back to a state before the baseline' : undefined;
+};
+
+const partsOfChangeId = (id: string): [string | undefined, string | undefined] => {
+  const [tracker, position] = id.split('/', 2);
+  return [tracker?.trim(), position];
 };
 
 /**

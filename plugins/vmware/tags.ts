@@ -4,6 +4,8 @@ import type { OptionValue } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, type Epoch, type MachineId } from '../../core/contract/index.ts';
 
 export const OWNER = 'warmsite.owner';
+/** On a machine whose change tracking we have enabled: by whom, so that another product's is left alone. */
+export const TRACKING = 'warmsite.tracking';
 export const REPLICA = 'warmsite.replica';
 export const EPOCH = 'warmsite.epoch';
 /** Id of the fork that this machine is prepared as. */

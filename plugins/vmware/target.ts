@@ -55,6 +55,7 @@ import {
   type ReplicaTag,
   readExtra,
   replicaTag,
+  TRACKING,
 } from './tags.ts';
 import { isGone, type Vcenter, vmRef } from './vcenter.ts';
 import { type DiskGround, openWritable } from './writable.ts';
@@ -140,6 +141,7 @@ const make = async (vcenter: Vcenter, spec: MachineSpec, as: ReplicaRequest, cal
       ...diskTags(disks),
       ...nicTags(spec),
       'disk.EnableUUID': 'TRUE',
+      [TRACKING]: vcenter.ownerId,
     }),
     bootOptions: bootOptionsFor(spec),
     firmware: spec.firmware === 'uefi' ? 'efi' : 'bios',
@@ -258,7 +260,9 @@ const adoptReplica = async (vcenter: Vcenter, id: MachineId, spec: MachineSpec, 
     ...Object.fromEntries(matched.map(({ have, want }) => [`${DISK}${have.slot}`, want.id])),
     ...nicTags(spec),
   };
-  await vcenter.task('ReconfigVM_Task', vmRef(id), { spec: { changeTrackingEnabled: true, extraConfig: extraOptions(values) } }, call);
+  const tracking = found.props['config.changeTrackingEnabled'] === true ? {} : { [TRACKING]: vcenter.ownerId };
+  const marks = extraOptions({ ...values, ...tracking });
+  await vcenter.task('ReconfigVM_Task', vmRef(id), { spec: { changeTrackingEnabled: true, extraConfig: marks } }, call);
   await noAutostart(vcenter, id, call);
   await fitDisks(vcenter, await lookAt(vcenter, id, call), spec, { matched, missing }, call);
   return placedAs(await lookAt(vcenter, id, call), spec, []);

@@ -2,7 +2,7 @@
 import { type Call, DrError, type MachineId, type ReplicaDisk } from '../../core/contract/index.ts';
 import type { Epochs } from './fence.ts';
 import type { DiskDevice } from './machine.ts';
-import type { DataPaths } from './movers/choose.ts';
+import { type DataPaths, NO_WRITER } from './movers/choose.ts';
 import type { Vcenter } from './vcenter.ts';
 
 export interface DiskGround {
@@ -17,7 +17,7 @@ export const openWritable = async (
   { machine, disk, fencedBy }: { readonly machine: MachineId; readonly disk: DiskDevice; readonly fencedBy: MachineId },
   call: Call,
 ): Promise<ReplicaDisk> => {
-  if (!paths.write) throw new DrError('CAPABILITY_MISSING', paths.findings.target.message, { hint: paths.findings.target.hint });
+  if (!paths.write) throw new DrError('CAPABILITY_MISSING', NO_WRITER.message, { hint: NO_WRITER.hint });
   const handle = await paths.write.openWrite({ machine, disk }, call);
   return {
     ...handle,

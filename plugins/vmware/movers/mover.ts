@@ -1,5 +1,5 @@
 // The ways in which the bytes of a disk can be reached. Which one is taken is decided by what the endpoint has, and shown before the first run.
-import type { Call, DiskReader, MachineId, ReplicaDisk } from '../../../core/contract/index.ts';
+import type { Call, DiskReader, DrError, MachineId, ReplicaDisk } from '../../../core/contract/index.ts';
 import type { DiskDevice } from '../machine.ts';
 
 export type MoverName = 'nbd' | 'hotadd' | 'https';
@@ -16,6 +16,8 @@ export interface Mover {
   readonly name: MoverName;
   /** What an operator should know: by which way, and what limits it. */
   describe(): string;
+  /** Tries to open what could not be opened before, and says why it still cannot. Absent: it is open. */
+  trouble?(call: Call): Promise<DrError | undefined>;
   openRead(file: DiskFile, call: Call): Promise<DiskReader>;
   /** Absent: this way only reads. */
   openWrite?(file: DiskFile, call: Call): Promise<ReplicaDisk>;

@@ -4,7 +4,8 @@ import type { Finding, MachineId } from '../../../../core/contract/index.ts';
 import { assess } from '../../../../plugins/vmware/assess.ts';
 import { choosePaths } from '../../../../plugins/vmware/movers/choose.ts';
 import { Https } from '../../../../plugins/vmware/movers/https.ts';
-import { callOf, codesOf, Ground, madeUp, OWNER, replicaOf } from './ground.ts';
+import { Vim } from '../../../support/vim.ts';
+import { callOf, codesOf, disk, Ground, madeUp, OWNER, replicaOf, snapshotSource } from './ground.ts';
 
 const VM = 'vm-1' as MachineId;
 const scsi = { $type: 'ParaVirtualSCSIController', key: 1000, busNumber: 0, sharedBus: 'noSharing' };
@@ -140,6 +141,31 @@ describe('what stands in the way of protecting a machine', () => {
 });
 
 describe('tracking', () => {
+  it('is disabled by whom has enabled it, and left to another product that had it before', async () => {
+    await using ground = await Ground.create({
+      machines: [
+        { name: 'ours', disks: [disk()] },
+        { name: 'theirs', disks: [disk()] },
+      ],
+    });
+    const [session, other] = [await ground.connect(), await ground.connect({}, 'installation-2')];
+    const [ours, theirs] = [await ground.machine(session, 'ours'), await ground.machine(session, 'theirs')];
+    await using client = (await ground.vim()).client;
+    const vim = new Vim(client);
+    const isTracked = async (id: string) =>
+      (await vim.get({ type: 'VirtualMachine', value: id }, 'config.changeTrackingEnabled'))['config.changeTrackingEnabled'];
+    await snapshotSource(session).enableTracking(ours.id, callOf());
+    await snapshotSource(other).enableTracking(theirs.id, callOf());
+    await snapshotSource(session).enableTracking(theirs.id, callOf());
+
+    await snapshotSource(session).disableTracking(theirs.id, callOf());
+    expect(await isTracked(theirs.id)).to.equal(true);
+    for (let times = 0; times < 2; times++) await snapshotSource(session).disableTracking(ours.id, callOf());
+    expect(await isTracked(ours.id)).to.equal(false);
+    await snapshotSource(other).disableTracking(theirs.id, callOf());
+    expect(await isTracked(theirs.id)).to.equal(false);
+  });
+
   it('is not enabled under any snapshot, nor under one of ours that a killed cycle has left', async () => {
     for (const description of ['mine', JSON.stringify({ warmsite: 1, owner: OWNER, operationId: 'o', kind: 'cycle' })]) {
       await using ground = await Ground.create();

@@ -99,6 +99,18 @@ describe('areas of a disk that have changed', () => {
     expect(asked).to.have.length(4);
   });
 
+  it('are not asked for where the machine was set back to a snapshot before the baseline', async () => {
+    const { source, asked } = sourceWith(whole(), { since: `${TRACKER}/12`, changeId: `${TRACKER}/9` });
+
+    const error = await errorOf(Array.fromAsync(source.changedExtents(OF, DISK, 0, callOf())));
+
+    expect(error).to.include({ code: 'TRACKING_LOST' });
+    expect(error.message).to.include('set back');
+    expect(asked).to.deep.equal([]);
+    const same = { since: `${TRACKER}/9`, changeId: `${TRACKER}/9` };
+    expect(await changed(whole(), 0, same)).to.deep.equal([]);
+  });
+
   it('are asked for against the baseline of the snapshot', async () => {
     const { source, asked } = sourceWith(whole());
     await Array.fromAsync(source.changedExtents(OF, DISK, 0, callOf()));

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
+import { DrError } from '../../../../core/contract/index.ts';
 import { choosePaths } from '../../../../plugins/vmware/movers/choose.ts';
 import type { Mover, MoverName } from '../../../../plugins/vmware/movers/mover.ts';
+import { callOf } from './ground.ts';
 
 const mover = (name: MoverName, writes: boolean): Mover => ({
   name,
@@ -56,20 +58,31 @@ describe('the way that data takes', () => {
     });
   }
 
-  it('is told with its reason and its limits', () => {
-    const { findings } = choosePaths([nbd, hotadd, https], undefined);
+  it('is told with its reason and its limits', async () => {
+    const findings = await choosePaths([nbd, hotadd, https], undefined).findings(callOf());
 
     expect(findings.source).to.deep.include({ code: 'DATA_PATH', level: 'info' });
     expect(findings.source.message).to.equal('disks are read by nbd, with its limits (the best way that the endpoint has)');
     expect(findings.target.message).to.equal('replica disks are written by hotadd, with its limits');
-    expect(choosePaths([nbd], 'nbd').findings.source.message).to.include('as the endpoint asks for');
+    expect((await choosePaths([nbd], 'nbd').findings(callOf())).source.message).to.include('as the endpoint asks for');
   });
 
-  it('warns of HTTPS, and says what would make the endpoint a target', () => {
-    const { findings, write } = choosePaths([https], undefined);
+  it('is not for writing one that did not open, where another one did', async () => {
+    const late: Mover = { ...hotadd, trouble: async () => new DrError('NOT_FOUND', 'the appliance is gone') };
+
+    expect(chosen([nbd, late, https])).to.deep.equal(['nbd', 'nbd']);
+    expect(chosen([late, https])).to.deep.equal(['hotadd', 'hotadd']);
+    const { source, target } = await choosePaths([late, https], undefined).findings(callOf());
+    expect([source.level, source.message]).to.deep.equal(['blocks', 'disks cannot be read by hotadd: the appliance is gone']);
+    expect([target.level, target.message]).to.deep.equal(['blocks', 'disks cannot be written by hotadd: the appliance is gone']);
+  });
+
+  it('warns of HTTPS, and says what would make the endpoint a target', async () => {
+    const paths = choosePaths([https], undefined);
+    const findings = await paths.findings(callOf());
 
     expect(findings.source).to.deep.include({ level: 'warning', hint: 'set appliance or vddk at the endpoint' });
-    expect(write).to.equal(undefined);
+    expect(paths.write).to.equal(undefined);
     expect(findings.target).to.deep.include({ level: 'blocks', hint: 'set appliance or vddk at the endpoint' });
   });
 });
