@@ -63,7 +63,7 @@ export class Gate {
   }
 
   disconnect(connection: Connection): void {
-    this.#connections.get(connection)?.end.abort(lost('the call'));
+    this.#connections.get(connection)?.end.abort(CLOSED);
     this.#connections.delete(connection);
   }
 
@@ -153,3 +153,6 @@ const never = (ended: AbortSignal, signal: AbortSignal | undefined): Promise<nev
 
 export const lost = (method: string): DrError =>
   new DrError('CONNECTION_LOST', `the connection to the lab was lost during ${method}`, { context: { method } });
+
+/** Made once: a connection of each request of a wire ends with it, and an error takes its stack. */
+const CLOSED = lost('the call');

@@ -138,14 +138,19 @@ export class SoapReader {
   /** Prefixes are resolved, never matched: simulators and proxies choose their own. */
   #attributes(tag: sax.Tag): Attributes {
     let scope = this.#prefixes.at(-1)!;
-    for (const [name, value] of Object.entries(tag.attributes)) {
+    const given = Object.entries(tag.attributes);
+    if (given.length === 0) {
+      this.#prefixes.push(scope);
+      return NO_ATTRIBUTES;
+    }
+    for (const [name, value] of given) {
       if (!name.startsWith('xmlns:')) continue;
       if (scope === this.#prefixes.at(-1)) scope = new Map(scope);
       scope.set(name.slice(6), value);
     }
     this.#prefixes.push(scope);
     const found: { type?: string; nil: boolean; refType: string } = { nil: false, refType: '' };
-    for (const [name, value] of Object.entries(tag.attributes)) {
+    for (const [name, value] of given) {
       const colon = name.indexOf(':');
       if (colon < 0) {
         if (name === 'type') found.refType = value;
@@ -179,6 +184,8 @@ interface Attributes {
   readonly nil: boolean;
   readonly refType: string;
 }
+
+const NO_ATTRIBUTES: Attributes = { nil: false, refType: '' };
 
 const FAULT_FIELDS: Fields = new Map([
   ['faultcode', parseDeclared('string?')],

@@ -39,6 +39,8 @@ export type Fields = ReadonlyMap<string, Declared>;
 
 const fieldsOfType = new Map<string, Fields>();
 const fieldsOfMethod = new Map<string, Fields>();
+const returnsOfMethod = new Map<string, Declared | undefined>();
+const propertiesOfObject = new Map<string, Fields>();
 const EMPTY: Fields = new Map();
 
 const toFields = (rows: readonly (readonly string[])[]): Fields =>
@@ -67,8 +69,11 @@ export const methodParams = (method: string): Fields | undefined => {
 };
 
 export const methodReturns = (method: string): Declared | undefined => {
-  const returns = Object.hasOwn(METHODS, method) ? METHODS[method]!.returns : undefined;
-  return returns === undefined ? undefined : parseDeclared(returns);
+  if (!returnsOfMethod.has(method) && Object.hasOwn(METHODS, method)) {
+    const { returns } = METHODS[method]!;
+    returnsOfMethod.set(method, returns === undefined ? undefined : parseDeclared(returns));
+  }
+  return returnsOfMethod.get(method);
 };
 
 /** Managed objects on which the method can be called. */
@@ -90,11 +95,15 @@ export const isKindOf = (type: string, base: string): boolean => {
 };
 
 /** Properties of a managed object with those of its bases; undefined for a type that is not in the schema. */
-export const objectProperties = (type: string): ReadonlyMap<string, Declared> | undefined => {
+export const objectProperties = (type: string): Fields | undefined => {
+  const known = propertiesOfObject.get(type);
+  if (known) return known;
   if (!Object.hasOwn(OBJECTS, type)) return undefined;
   const row = OBJECTS[type]!;
   const own = Object.entries(row.properties).map(([name, declared]): [string, Declared] => [name, parseDeclared(declared)]);
-  return new Map([...((row.base && objectProperties(row.base)) || EMPTY), ...own]);
+  const properties = new Map([...((row.base && objectProperties(row.base)) || EMPTY), ...own]);
+  propertiesOfObject.set(type, properties);
+  return properties;
 };
 
 /** True when a managed object is the other one or derives from it. */
