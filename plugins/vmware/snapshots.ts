@@ -67,8 +67,9 @@ export const removeSnapshot = async (vcenter: Vcenter, { machine, ref, withChild
  * Finishes a merge that has left files behind. Before each new snapshot as well: one on top of such a chain is how guests were corrupted
  * elsewhere, and a snapshot that is gone from the tree does not tell that its files are still there.
  */
-export const consolidate = async (vcenter: Vcenter, machine: MachineId, call: Call): Promise<void> => {
+export const consolidate = async (vcenter: Vcenter, machine: MachineId, call: Call, letGo?: () => Promise<void>): Promise<void> => {
   if (!(await needsConsolidation(vcenter, machine, call))) return;
+  await letGo?.();
   let cause: unknown;
   try {
     await vcenter.task('ConsolidateVMDisks_Task', vmRef(machine), {}, call);

@@ -31,7 +31,7 @@ export const sourceOf = (vcenter: Vcenter, paths: DataPaths): SnapshotSource => 
     kind: 'snapshot',
     enableTracking: (id, call) => enableTracking(vcenter, id, call),
     disableTracking: (id, call) => disableTracking(vcenter, id, call),
-    createSnapshot: (ids, want, call) => createSnapshot(vcenter, ids, want, call),
+    createSnapshot: (ids, want, call) => createSnapshot({ vcenter, paths }, ids, want, call),
     listSnapshots: (call) => listSnapshots(vcenter, call),
     releaseSnapshot: async (id, _outcome, call) => {
       // A change id is a place in a sequence: nothing has to be kept or given up with a snapshot.
@@ -208,7 +208,13 @@ const lostOr = (error: unknown, disk: DiskId): unknown => {
 // ---- snapshots -------------------------------------------------------------------------------------------------------
 
 /** One machine after the other: vSphere holds no two at one instant. */
-const createSnapshot = async (vcenter: Vcenter, ids: readonly MachineId[], want: PointRequest, call: Call): Promise<Snapshot> => {
+interface Ground {
+  readonly vcenter: Vcenter;
+  readonly paths: DataPaths;
+}
+
+const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: PointRequest, call: Call): Promise<Snapshot> => {
+  const { vcenter } = ground;
   const machines = [...new Set(ids)];
   const there: TaggedSnapshot[] = [];
   for (const id of machines) there.push(...(await snapshotsOf(vcenter, id, 'cycle', call)));
@@ -226,7 +232,7 @@ const createSnapshot = async (vcenter: Vcenter, ids: readonly MachineId[], want:
   }
   try {
     for (const id of machines)
-      if (!parts.some(({ machine }) => machine === id)) parts.push(await snapshotOne(vcenter, id, { ...want, machines }, call));
+      if (!parts.some(({ machine }) => machine === id)) parts.push(await snapshotOne(ground, id, { ...want, machines }, call));
   } catch (error) {
     // All or none; what an abort or a second failure has left is found by its operation.
     for (const { machine, ref } of call.signal.aborted ? [] : parts)
@@ -241,7 +247,7 @@ const createSnapshot = async (vcenter: Vcenter, ids: readonly MachineId[], want:
 };
 
 const snapshotOne = async (
-  vcenter: Vcenter,
+  { vcenter, paths }: Ground,
   id: MachineId,
   { consistency, orElse, since, machines }: PointRequest & { readonly machines: readonly MachineId[] },
   call: Call,
@@ -255,7 +261,8 @@ const snapshotOne = async (
     consistency,
     ...(machines.length > 1 ? { machines } : {}),
   };
-  await consolidate(vcenter, id, call);
+  // What could not be merged may be held by an attachment of ours whose end went wrong.
+  await consolidate(vcenter, id, call, () => paths.read.release(id, call));
   const quiesced = consistency === 'application' ? await tryQuiesced(vcenter, id, { tag, orElse }, call) : { failed: '' };
   const ref =
     'ref' in quiesced
