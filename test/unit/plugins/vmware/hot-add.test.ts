@@ -134,6 +134,28 @@ describe('disks attached to the appliance', () => {
     expect(ground.attached()).to.deep.equal([]);
   }).timeout(30_000);
 
+  it('whose detaching and release went wrong do not keep the next cycle from merging what they held', async () => {
+    await using ground = await Ground.create();
+    const session = await ground.connect();
+    const machine = await ground.machine(session, 'web');
+    const snapshot = await frozen(session, machine);
+    const reader = await open(session, snapshot, machine);
+    const trouble = ground.before(({ method, on }) => {
+      if (method === 'ReconfigVM_Task' && on.value === ground.appliance) throw new DrError('INTERNAL', 'not now');
+    });
+    await errorOf(Promise.resolve(reader[Symbol.asyncDispose]()));
+    const error = await errorOf(snapshotSource(session).releaseSnapshot(snapshot.id, 'abandoned', callOf()));
+    expect(error.code).to.equal('FILE_LOCKED');
+    expect(ground.attached()).to.have.length(1);
+    trouble[Symbol.dispose]();
+
+    const want = { consistency: 'crash', orElse: 'crash', since: new Map() } as const;
+    const next = await snapshotSource(session).createSnapshot([machine.id], want, callOf({ operationId: 'next' }));
+
+    expect(ground.attached()).to.deep.equal([]);
+    await sample(await open(session, next, machine));
+  });
+
   it('that a process which is gone has left are detached by the next, and only those', async () => {
     await using ground = await Ground.create();
     const machine = await ground.machine(await ground.connect(), 'web');
