@@ -3,22 +3,13 @@ import type { MoRef, VirtualDisk, VirtualDiskFlatVer2BackingInfo, VsphereClient 
 import { typed } from '../../../adapters/vsphere/port.ts';
 import { openVim25 } from '../../../adapters/vsphere/vim25/client.ts';
 import { openWire } from '../../../adapters/vsphere/wire.ts';
-import { type DiskId, DrError, type MachineId, type SnapshotId } from '../../../core/contract/index.ts';
+import type { DiskId, MachineId, SnapshotId } from '../../../core/contract/index.ts';
 import { requireDrsim } from '../../support/drsim.ts';
+import { errorOf } from '../../support/errors.ts';
 import { type ProxiedVcenter, startProxiedVcenter } from '../../support/vcenter-proxy/one.ts';
 import { addCard, addDisk, throughView, Vim } from '../../support/vim.ts';
 
 const MIB = 2 ** 20;
-
-const failure = async (work: Promise<unknown>): Promise<DrError> => {
-  try {
-    await work;
-  } catch (error) {
-    expect(error).to.be.instanceOf(DrError);
-    return error as DrError;
-  }
-  throw new Error('it succeeded');
-};
 
 const backingOf = (disk: VirtualDisk | undefined): VirtualDiskFlatVer2BackingInfo => disk?.backing as VirtualDiskFlatVer2BackingInfo;
 
@@ -90,8 +81,8 @@ describe('a vCenter that we did not write, with contents', () => {
 
   it('is reached over HTTPS too, by its fingerprint', async () => {
     await using other = await openVim25(openWire, vcenter.config);
-    const stranger = await failure(openVim25(openWire, { ...vcenter.config, password: 'wrong' }));
-    const forged = await failure(openVim25(openWire, { ...vcenter.config, pin: 'ab'.repeat(32) }));
+    const stranger = await errorOf(openVim25(openWire, { ...vcenter.config, password: 'wrong' }));
+    const forged = await errorOf(openVim25(openWire, { ...vcenter.config, pin: 'ab'.repeat(32) }));
 
     expect(await new Vim(other).disks(vm)).to.deep.equal(await vim.disks(vm));
     expect([stranger.code, forged.code]).to.deep.equal(['AUTH_REJECTED', 'CERTIFICATE_UNTRUSTED']);
@@ -127,7 +118,7 @@ describe('a vCenter that we did not write, with contents', () => {
 
   it('lends the file under a snapshot to the appliance, and not the one that the machine writes to', async () => {
     const live = backingOf((await vim.disks(vm))[0]).fileName;
-    const locked = await failure(attach(live, 'independent_nonpersistent'));
+    const locked = await errorOf(attach(live, 'independent_nonpersistent'));
     const snapshot = await take();
 
     await attach(backingOf(await diskIn(snapshot)).fileName, 'independent_nonpersistent');
@@ -189,7 +180,7 @@ describe('a vCenter that we did not write, with contents', () => {
       'config.extraConfig': [{ key: 'warmsite.owner', value: 'owner-1' }],
     });
     await vim.task('Destroy_Task', replica, {});
-    expect((await failure(vim.get(replica, 'name'))).code).to.equal('NOT_FOUND');
+    expect((await errorOf(vim.get(replica, 'name'))).code).to.equal('NOT_FOUND');
   });
 
   it('gives the content of a disk as a file while nobody runs on it, and to nobody without a session', async () => {
@@ -229,7 +220,7 @@ describe('a vCenter that we did not write, with contents', () => {
     expect(network!['host']).to.have.length(2);
     expect((await vim.get(replica, 'network'))['network']).to.deep.equal([network!.obj]);
     const { networkSystem } = hosts.find(({ value }) => value === (host as MoRef).value)!;
-    const used = await failure(client.call('RemovePortGroup', networkSystem, { pgName: name }));
+    const used = await errorOf(client.call('RemovePortGroup', networkSystem, { pgName: name }));
     await vim.task('Destroy_Task', replica, {});
     for (const { networkSystem: system } of hosts) {
       await client.call('RemovePortGroup', system, { pgName: name });
@@ -275,7 +266,7 @@ describe('a vCenter that we did not write, with contents', () => {
 
     const first = await client.call('RetrievePropertiesEx', propertyCollector, { specSet, options: { maxObjects: 2 } });
     const second = await client.call('ContinueRetrievePropertiesEx', propertyCollector, { token: first.token! });
-    const again = await failure(client.call('ContinueRetrievePropertiesEx', propertyCollector, { token: first.token! }));
+    const again = await errorOf(client.call('ContinueRetrievePropertiesEx', propertyCollector, { token: first.token! }));
 
     expect([...first.objects, ...second.objects].map(({ obj }) => obj.value)).to.have.members([...vcenter.machines, vcenter.appliance]);
     expect([first.objects.length, second.objects.length, second.token]).to.deep.equal([2, 1, undefined]);
@@ -286,7 +277,7 @@ describe('a vCenter that we did not write, with contents', () => {
     const { 'config.changeVersion': changeVersion } = await vim.get(vm, 'config.changeVersion');
     await vim.reconfigure(vm, { annotation: 'first', changeVersion: changeVersion as string });
 
-    const late = await failure(vim.reconfigure(vm, { annotation: 'second', changeVersion: changeVersion as string }));
+    const late = await errorOf(vim.reconfigure(vm, { annotation: 'second', changeVersion: changeVersion as string }));
 
     expect(late.context.vendorCode).to.equal('ConcurrentAccess');
     expect(await vim.get(vm, 'config.annotation')).to.deep.equal({ 'config.annotation': 'first' });
@@ -297,9 +288,9 @@ describe('a vCenter that we did not write, with contents', () => {
       rule: { method: 'vim.CreateSnapshot_Task', act: { vimFault: 'TooManySnapshotLevels', inTask: true }, times: 1 },
     });
 
-    const refused = await failure(take());
+    const refused = await errorOf(take());
     await vcenter.lab.call('lab.setLink', { site: 'site', up: false });
-    const away = await failure(vim.get(vm, 'name'));
+    const away = await errorOf(vim.get(vm, 'name'));
     await vcenter.lab.call('lab.setLink', { site: 'site', up: true });
 
     expect(refused.code).to.equal('SNAPSHOT_LIMIT_REACHED');

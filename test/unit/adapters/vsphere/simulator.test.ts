@@ -13,21 +13,11 @@ import {
 } from '../../../../adapters/vsphere/port.ts';
 import { openVim25 } from '../../../../adapters/vsphere/vim25/client.ts';
 import { openWire } from '../../../../adapters/vsphere/wire.ts';
-import { DrError } from '../../../../core/contract/index.ts';
 import { type Drsim, requireDrsim, startDrsim } from '../../../support/drsim.ts';
+import { errorOf } from '../../../support/errors.ts';
 import { addCard, addDisk, throughView, Vim } from '../../../support/vim.ts';
 
 const MIB = 2 ** 20;
-
-const failure = async (work: Promise<unknown>): Promise<DrError> => {
-  try {
-    await work;
-  } catch (error) {
-    expect(error).to.be.instanceOf(DrError);
-    return error as DrError;
-  }
-  throw new Error('it succeeded');
-};
 
 const fileOf = (disk: { readonly backing?: unknown }): string => (disk.backing as VirtualDiskFlatVer2BackingInfo).fileName;
 
@@ -89,8 +79,8 @@ describe('a vCenter that we did not write', () => {
 
     it('powers a machine off and on, and names the state that stands in the way', async () => {
       await vim.task('PowerOffVM_Task', vm, {});
-      const twice = await failure(vim.task('PowerOffVM_Task', vm, {}));
-      const guest = await failure(client.call('ShutdownGuest', vm, {}));
+      const twice = await errorOf(vim.task('PowerOffVM_Task', vm, {}));
+      const guest = await errorOf(client.call('ShutdownGuest', vm, {}));
       await vim.task('PowerOnVM_Task', vm, {});
 
       for (const error of [twice, guest]) {
@@ -126,7 +116,7 @@ describe('a vCenter that we did not write', () => {
       expect(disks[0]).to.have.nested.property('backing.uuid', uuid);
       expect((await vim.cards(made)).map(({ macAddress }) => macAddress)).to.deep.equal(['00:50:56:00:00:02']);
       await vim.task('Destroy_Task', made, {});
-      expect((await failure(client.call('PowerOnVM_Task', made, {}))).code).to.equal('NOT_FOUND');
+      expect((await errorOf(client.call('PowerOnVM_Task', made, {}))).code).to.equal('NOT_FOUND');
     });
 
     it('adds, grows, lends, takes back and deletes a disk', async () => {
@@ -149,7 +139,7 @@ describe('a vCenter that we did not write', () => {
       expect((await vim.disks(neighbour)).map(fileOf)).not.to.include(file);
 
       await vim.change(made, { operation: 'remove', fileOperation: 'destroy', device: grown });
-      const gone = await failure(vim.change(neighbour, lend));
+      const gone = await errorOf(vim.change(neighbour, lend));
       expect(gone.code).to.equal('NOT_FOUND');
       expect(gone.context.vendorCode).to.equal('FileNotFound');
     });
@@ -158,7 +148,7 @@ describe('a vCenter that we did not write', () => {
       const made = await newMachine('slots');
       const [controllerKey = 0] = await vim.controllerKeys(made);
 
-      const error = await failure(vim.change(made, addDisk({ controllerKey, unitNumber: 0, capacityBytes: MIB })));
+      const error = await errorOf(vim.change(made, addDisk({ controllerKey, unitNumber: 0, capacityBytes: MIB })));
 
       expect(isFault(error, 'InvalidDeviceSpec')).to.equal(true);
     });
@@ -171,7 +161,7 @@ describe('a vCenter that we did not write', () => {
 
       await client.call('AddVirtualSwitch', networkSystem, { vswitchName: name, spec: { numPorts: 128 } });
       await client.call('AddPortGroup', networkSystem, { portgrp: { name, vlanId: 0, vswitchName: name, policy: {} } });
-      const twice = await failure(client.call('AddVirtualSwitch', networkSystem, { vswitchName: name, spec: { numPorts: 128 } }));
+      const twice = await errorOf(client.call('AddVirtualSwitch', networkSystem, { vswitchName: name, spec: { numPorts: 128 } }));
       const [card] = await vim.cards(made);
       const backing = typed('VirtualEthernetCardNetworkBackingInfo', { deviceName: name });
       await vim.change(made, { operation: 'edit', device: { ...card!, backing } });
@@ -184,16 +174,16 @@ describe('a vCenter that we did not write', () => {
       await client.call('RemovePortGroup', networkSystem, { pgName: name });
       await client.call('RemoveVirtualSwitch', networkSystem, { vswitchName: name });
       expect((await vim.list('Network', 'name')).map((row) => row['name'])).not.to.include(name);
-      expect((await failure(client.call('RemovePortGroup', networkSystem, { pgName: name }))).code).to.equal('NOT_FOUND');
+      expect((await errorOf(client.call('RemovePortGroup', networkSystem, { pgName: name }))).code).to.equal('NOT_FOUND');
     });
 
     it('gives a machine its new address at the next power-on', async () => {
       const made = await newMachine('addresses');
 
       await vim.task('CustomizeVM_Task', made, { spec: reIp });
-      const pending = await failure(vim.task('CustomizeVM_Task', made, { spec: reIp }));
+      const pending = await errorOf(vim.task('CustomizeVM_Task', made, { spec: reIp }));
       await vim.task('PowerOnVM_Task', made, {});
-      const running = await failure(vim.task('CustomizeVM_Task', made, { spec: reIp }));
+      const running = await errorOf(vim.task('CustomizeVM_Task', made, { spec: reIp }));
 
       expect(isFault(pending, 'CustomizationFault')).to.equal(true);
       expect(isFault(running, 'InvalidPowerState')).to.equal(true);
@@ -250,7 +240,7 @@ describe('a vCenter that we did not write', () => {
       expect(root!.childSnapshotList!.map((child) => child.snapshot)).to.deep.equal([second]);
       for (const one of [second, first]) await vim.task('RemoveSnapshot_Task', one, { removeChildren: false, consolidate: true });
       expect(await vim.get(made, 'snapshot')).to.deep.equal({});
-      expect((await failure(vim.task('RemoveSnapshot_Task', first, { removeChildren: false }))).code).to.equal('NOT_FOUND');
+      expect((await errorOf(vim.task('RemoveSnapshot_Task', first, { removeChildren: false }))).code).to.equal('NOT_FOUND');
     });
 
     it('tells of a change while somebody waits, and of nothing else', async () => {
@@ -272,7 +262,7 @@ describe('a vCenter that we did not write', () => {
       await vim.task('PowerOffVM_Task', vm, {});
       const heard = await waiting;
       let ended = false;
-      const cancelled = failure(wait(heard.version)).finally(() => {
+      const cancelled = errorOf(wait(heard.version)).finally(() => {
         ended = true;
       });
       // Whichever of the two calls arrives first.
@@ -292,7 +282,7 @@ describe('a vCenter that we did not write', () => {
       const made = await newMachine('dropped');
 
       // The simulator panics over a network that it does not know.
-      const error = await failure(vim.change(made, addCard('there is no such network', '00:50:56:00:00:03')));
+      const error = await errorOf(vim.change(made, addCard('there is no such network', '00:50:56:00:00:03')));
 
       expect(error.code).to.equal('CONNECTION_LOST');
       expect(await vim.get(made, 'name')).to.deep.equal({ name: 'dropped' });

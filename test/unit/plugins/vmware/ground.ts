@@ -16,7 +16,6 @@ import {
   type Finding,
   type ForkRequest,
   type ItemId,
-  isDrError,
   type Log,
   type Machine,
   type MachineId,
@@ -27,6 +26,8 @@ import {
 import { createVmwarePlugin, type VmwareTools } from '../../../../plugins/vmware/index.ts';
 import { Vcenter } from '../../../../plugins/vmware/vcenter.ts';
 import { Vim } from '../../../support/vim.ts';
+
+export { errorOf } from '../../../support/errors.ts';
 
 export const MIB = 2 ** 20;
 export const OWNER = 'installation-1';
@@ -43,15 +44,6 @@ export const callOf = (more: Partial<Call> = {}): Call => ({
 });
 
 export const epoch = (number: number, holder = 'site-a'): Epoch => ({ item: 'item-1' as ItemId, epoch: number, holder });
-
-export const errorOf = async (work: Promise<unknown>): Promise<DrError> => {
-  const error: unknown = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (isDrError(error)) return error;
-  throw new Error(`expected a DrError, got ${String(error)}`, { cause: error });
-};
 
 export const codesOf = (findings: readonly Finding[]): string[] => findings.map(({ code }) => code);
 
