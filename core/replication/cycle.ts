@@ -23,6 +23,7 @@ import { getPolicy } from '../state/records.ts';
 import { type FrozenDisk, frozenByPass, frozenBySnapshot, pointDisks } from './capture.ts';
 import { type Core, callFor, emit, facetOf, nowIso, sourceOf } from './core.ts';
 import { type Member, MemberWork } from './member-work.ts';
+import { releaseOrphans } from './orphans.ts';
 import { toPointRecord } from './replica.ts';
 import { followShape } from './shape.ts';
 
@@ -244,13 +245,17 @@ class CycleRun {
     const source = first?.session.source;
     if (!first || source?.kind !== 'snapshot') throw new DrError('INTERNAL', 'a snapshot of nothing was asked for');
     const since = new Map(group.flatMap((member) => [...member.since]));
-    const call = callFor(this.#core, operationId, this.#request.signal);
+    const machines = group.map((member) => member.item.source.machine);
+    const want = { ...this.#wanted(group), since };
+    const create = () => source.createSnapshot(machines, want, callFor(this.#core, operationId, this.#request.signal));
     this.#noteCall();
-    const snapshot = await source.createSnapshot(
-      group.map((member) => member.item.source.machine),
-      { ...this.#wanted(group), since },
-      call,
-    );
+    const snapshot = await create().catch(async (error: unknown) => {
+      // The server may have finished the snapshot of a cycle that was killed after the leftovers of that cycle had been swept.
+      if (!isDrError(error, 'SNAPSHOT_LIMIT_REACHED')) throw error;
+      const call = () => callFor(this.#core, `${operationId}/orphans`, this.#request.signal);
+      if ((await releaseOrphans(this.#core, first.session, call)) === 0) throw error;
+      return create();
+    });
     this.#noteReturn();
     return snapshot;
   }

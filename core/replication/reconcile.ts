@@ -1,5 +1,5 @@
 // After a start: what a killed engine left is finished or given up, by the journals' seals and by tag (T2, F5, promise 5).
-import { type Fork, type ItemId, isDrError, type Snapshot } from '../contract/index.ts';
+import { type Fork, type ItemId, isDrError } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
@@ -11,6 +11,7 @@ import { type CycleRecord, deletePoints, findCycle, listOpenCycles, listPoints, 
 import { listEndpoints, putMeta } from '../state/records.ts';
 import { type Core, callFor, emit, nowIso, openEndpoint } from './core.ts';
 import { releaseCycle, storePoint } from './cycle.ts';
+import { releaseOrphans } from './orphans.ts';
 
 /** Job-bound cycles (first, final, reverse) are taken up again by their job. */
 const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
@@ -119,14 +120,7 @@ export const sweepOrphans = async (
     try {
       const session = await openEndpoint(core, endpoint.id);
       const call = () => callFor(core, `sweep/${endpoint.id}`, signal);
-      if (session.source?.kind === 'snapshot') {
-        const source = session.source;
-        for await (const snapshot of source.listSnapshots(call())) {
-          if (await isNeeded(core, snapshot)) continue;
-          await source.releaseSnapshot(snapshot.id, 'abandoned', call());
-          swept.snapshots += 1;
-        }
-      }
+      swept.snapshots += await releaseOrphans(core, session, call);
       const forks = session.target?.forks;
       for await (const fork of forks?.list(call()) ?? []) {
         if (!(await isLeftover(core, fork))) continue;
@@ -148,17 +142,6 @@ export const sweepOrphans = async (
     });
   }
   return swept;
-};
-
-/**
- * Asked for each when it has been seen: a cycle or job that began since the sweep did has its intent on record before its snapshot exists,
- * and a list of those that were open at the beginning would take what they have just made for a leftover.
- */
-const isNeeded = async ({ store }: Core, { operationId }: Snapshot): Promise<boolean> => {
-  const cycle = await findCycle(store.db, operationId.slice(0, operationId.lastIndexOf('/')));
-  if (cycle && cycle.endedAt === undefined) return true;
-  const job = await findJob(store.db, operationId.split('/')[0] ?? '');
-  return job !== undefined && job.endedAt === undefined;
 };
 
 /** Only what an ended job of this very store made is a leftover: a fork of an unknown job may be somebody's production. */

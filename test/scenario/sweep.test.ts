@@ -1,5 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
+import { openVim25 } from '../../adapters/vsphere/vim25/client.ts';
+import { Vim } from '../support/vim.ts';
 import { World } from '../support/world.ts';
 
 describe('a sweep', () => {
@@ -22,4 +24,23 @@ describe('a sweep', () => {
       expect(cycle.state).to.equal('Succeeded');
     });
   }
+});
+
+describe('a cycle', () => {
+  it('gives back the snapshot of a killed cycle that the server finished after the sweep, and goes on', async () => {
+    await using world = await World.create({ writesPerSecond: 60 });
+    await world.protect(['shop-web']);
+    const { source } = await world.item('shop-web');
+    const tag = { warmsite: 1, owner: world.engine.core.ownerId, operationId: 'cycle-of-a-killed-engine/0', kind: 'cycle' };
+    await using client = await openVim25(world.lab.openWire, { address: 'vcenter-a', username: 'warmsite', password: 'warmsite' });
+    const vim = new Vim(client);
+    const vm = { type: 'VirtualMachine', value: source.machine };
+    const description = JSON.stringify(tag);
+    await vim.task('CreateSnapshot_Task', vm, { name: 'warmsite cycle', description, memory: false, quiesce: false });
+
+    const cycle = await world.run('sync.now', { target: 'shop-web' });
+
+    expect(cycle.state).to.equal('Succeeded');
+    expect((await vim.get(vm, 'snapshot'))['snapshot']).to.equal(undefined);
+  });
 });
