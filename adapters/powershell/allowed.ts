@@ -150,3 +150,12 @@ export const CIM_CLASSES: Readonly<Record<string, readonly string[]>> = {
   Msvm_KvpExchangeComponent: [],
   Msvm_SystemDevice: [],
 };
+
+/** The module that a cmdlet is of: other vendors have a Get-VM, too. */
+export const moduleOf = (cmdlet: string): string => {
+  if (/^[A-Z][a-z]+-SC/.test(cmdlet)) return 'virtualmachinemanager';
+  if (/^[A-Z][a-z]+-Cluster/.test(cmdlet)) return 'FailoverClusters';
+  if (/-Cim/.test(cmdlet)) return 'CimCmdlets';
+  if (cmdlet === 'Get-Volume' || cmdlet === 'Set-Disk') return 'Storage';
+  return cmdlet === 'Remove-Item' ? 'Microsoft.PowerShell.Management' : 'Hyper-V';
+};

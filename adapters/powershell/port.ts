@@ -1,4 +1,5 @@
 // Two implementations: real sessions (open.ts: a process here, SSH, or WinRM from a Windows host), and the lab's hosts in the same process (adapters/lab/powershell).
+import type { Log } from '../../core/contract/index.ts';
 import type { Cmdlet } from './allowed.ts';
 
 /** Objects that an earlier step of the same request gave, whole or one property of each; one object is passed as itself, several as a list. */
@@ -83,8 +84,13 @@ export interface PowerShellTarget {
 }
 
 export type Transport =
-  /** A process on this machine, for this machine. */
-  | { readonly kind: 'local'; readonly executable?: string | undefined }
+  /** A process on this machine, for this machine (`localhost`), or for a host of the lab, whose stand-in goes on to it. */
+  | {
+      readonly kind: 'local';
+      readonly executable?: string | undefined;
+      readonly username?: string | undefined;
+      readonly password?: string | undefined;
+    }
   /** OpenSSH on the Windows host. */
   | {
       readonly kind: 'ssh';
@@ -99,8 +105,6 @@ export type Transport =
       /** `user@host:port`, reached with the same keys. */
       readonly jump?: string | undefined;
       readonly executable?: string | undefined;
-      /** JEA endpoint. */
-      readonly configurationName?: string | undefined;
     }
   /** A process on this Windows machine that opens a session to the host by WinRM over HTTPS: Kerberos as the user who runs it, a certificate, or an account. */
   | {
@@ -109,7 +113,14 @@ export type Transport =
       readonly username?: string | undefined;
       readonly password?: string | undefined;
       readonly certificateThumbprint?: string | undefined;
+      /** JEA endpoint. */
       readonly configurationName?: string | undefined;
     };
 
-export type OpenPowerShell = (target: PowerShellTarget, options?: RunOptions) => Promise<PowerShell>;
+export interface OpenOptions extends RunOptions {
+  /** Takes what a host says beside its replies. */
+  readonly log?: Log | undefined;
+}
+
+/** Rejects with an Access or Reach error while no session can be had; the first one is there when it resolves. */
+export type OpenPowerShell = (target: PowerShellTarget, options?: OpenOptions) => Promise<PowerShell>;
