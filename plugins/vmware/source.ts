@@ -90,6 +90,7 @@ const disableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Pro
  */
 const enableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<readonly Finding[]> => {
   const vm = vmRef(id);
+  await endStuns(vcenter, id, call);
   const props = await vcenter.props(vm, ['config.changeTrackingEnabled', 'config.hardware.device', 'runtime.powerState', 'snapshot'], call);
   if (props['config.changeTrackingEnabled'] === true && untracked(id, props).length === 0) return [];
   if (props['config.changeTrackingEnabled'] !== true) {
@@ -133,10 +134,14 @@ const untracked = (id: MachineId, props: Props): DiskDevice[] =>
   );
 
 const stun = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
-  const tag: SnapshotTag = { warmsite: 1, owner: vcenter.ownerId, operationId: call.operationId, kind: 'cycle' };
-  const [made] = (await snapshotsOf(vcenter, id, 'cycle', call)).filter((one) => one.tag.operationId === call.operationId);
-  const ref = made?.ref ?? (await take(vcenter, id, tag, false, call));
-  await removeSnapshot(vcenter, { machine: id, ref }, call);
+  const tag: SnapshotTag = { warmsite: 1, owner: vcenter.ownerId, operationId: call.operationId, kind: 'cycle', stun: true };
+  await removeSnapshot(vcenter, { machine: id, ref: await take(vcenter, id, tag, false, call) }, call);
+};
+
+/** Those of calls that were killed, which the server may have finished since: the next cycle would take one for the snapshot of another. */
+const endStuns = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
+  for (const { ref, tag } of await snapshotsOf(vcenter, id, 'cycle', call))
+    if (tag.stun) await removeSnapshot(vcenter, { machine: id, ref }, call);
 };
 
 /** An id of another tracker, or none, cannot be the beginning of a delta, whatever the server would answer. */
@@ -217,7 +222,10 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   const { vcenter } = ground;
   const machines = [...new Set(ids)];
   const there: TaggedSnapshot[] = [];
-  for (const id of machines) there.push(...(await snapshotsOf(vcenter, id, 'cycle', call)));
+  for (const id of machines) {
+    await endStuns(vcenter, id, call);
+    there.push(...(await snapshotsOf(vcenter, id, 'cycle', call)));
+  }
   const parts: TaggedSnapshot[] = there.filter(({ tag }) => tag.operationId === call.operationId);
   const other = there.find(({ tag }) => tag.operationId !== call.operationId);
   if (other && parts.length === 0) {

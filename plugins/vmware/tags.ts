@@ -31,6 +31,8 @@ export interface SnapshotTag {
   readonly owner: string;
   readonly operationId: string;
   readonly kind: 'cycle' | 'fork';
+  /** Taken for the stun alone: nobody ever reads it. */
+  readonly stun?: true;
   readonly since?: Readonly<Record<string, string>>;
   readonly purpose?: 'test' | 'failover';
   readonly consistency?: 'crash' | 'application';

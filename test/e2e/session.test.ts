@@ -132,7 +132,8 @@ describe('the command line over a lab', () => {
     const again = session.start('serve');
     await again.said(`resuming job ${job?.id}`);
     await again.said('ready: engine of');
-    expect((await session.run('job', 'watch', job?.id ?? '')).code).to.equal(0);
+    const watched = await session.run('job', 'watch', job?.id ?? '');
+    expect(watched.code, watched.err).to.equal(0);
   });
 
   it('tells trouble with its exit code, what it is about and the next step', async function () {

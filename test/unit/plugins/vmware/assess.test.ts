@@ -166,6 +166,27 @@ describe('tracking', () => {
     expect(await isTracked(theirs.id)).to.equal(false);
   });
 
+  it('leaves no snapshot of its stun in the way of the next cycle, when the call that took it was killed', async () => {
+    for (const withRetry of [true, false]) {
+      await using ground = await Ground.create();
+      const session = await ground.connect();
+      const { id } = await ground.machine(session, 'web');
+      await ground.fault({ method: 'vim.RemoveSnapshot_Task', act: { error: 'INTERNAL' }, times: 1 });
+      const refused = await snapshotSource(session)
+        .enableTracking(id, callOf())
+        .then(
+          () => 'nothing',
+          (error: Error) => error.message,
+        );
+      expect(refused).to.not.equal('nothing');
+
+      if (withRetry) await snapshotSource(session).enableTracking(id, callOf());
+      const wanted = { consistency: 'crash', orElse: 'crash', since: new Map() } as const;
+      const snapshot = await snapshotSource(session).createSnapshot([id], wanted, callOf());
+      expect(snapshot.machines).to.deep.equal([id]);
+    }
+  });
+
   it('is not enabled under any snapshot, nor under one of ours that a killed cycle has left', async () => {
     for (const description of ['mine', JSON.stringify({ warmsite: 1, owner: OWNER, operationId: 'o', kind: 'cycle' })]) {
       await using ground = await Ground.create();
