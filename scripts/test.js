@@ -1,6 +1,7 @@
 // `npm test` on a fresh clone: installs what is missing, then runs mocha on the pinned Node. Plain JavaScript, because it may start on an older Node.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,4 +13,7 @@ const run = (command, args) => {
 
 if (!existsSync(join(root, 'node_modules', 'mocha'))) run('npm', ['ci', '--no-audit', '--no-fund']);
 const given = process.argv.slice(2);
-run('npx', ['--no-install', 'mocha', ...(given.some((word) => word.endsWith('.ts')) ? given : ['test/**/*.test.ts', ...given])]);
+// Files side by side; more than a few would take each other's time where a test waits for a process.
+const jobs = Math.min(availableParallelism(), 4);
+const everything = ['--parallel', '--jobs', String(jobs), 'test/**/*.test.ts'];
+run('npx', ['--no-install', 'mocha', ...(given.some((word) => word.endsWith('.ts')) ? [] : everything), ...given]);
