@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { DrError, type ErrorRecord, fromErrorRecord } from '../../core/contract/index.ts';
-import { encodeFrame, FrameReader, splitData } from './frames.ts';
+import { encodeFrame, FrameReader, splitData } from '../agent/frames.ts';
 import type { EstateArgs, EstateMethod, EstatePort, EstateResult } from './port.ts';
 
 interface Pending {

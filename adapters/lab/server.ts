@@ -1,8 +1,8 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { DrError, toErrorRecord } from '../../core/contract/index.ts';
+import { encodeFrame, FrameReader, type Request, splitData } from '../agent/frames.ts';
 import type { Dispatcher } from './dispatch.ts';
-import { encodeFrame, FrameReader, type Request, splitData } from './frames.ts';
 import type { Connection } from './gate.ts';
 import type { EstateMethod } from './port.ts';
 
