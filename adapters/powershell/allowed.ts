@@ -126,7 +126,7 @@ export type Cmdlet = keyof typeof CMDLETS;
 /** What a parameter's value must look like, where the cmdlet could do more than we ever ask of it. */
 export const PATTERNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'Remove-Item': { LiteralPath: '\\.a?vhdx?$' },
-  'Get-CimInstance': { Namespace: '^root/virtualization/v2$', Filter: "^[A-Za-z]+='[A-Za-z0-9:{}-]+'$" },
+  'Get-CimInstance': { Namespace: '^root/virtualization/v2$', Filter: "^[A-Za-z]+='[A-Za-z0-9:{}\\\\-]+'$" },
 };
 
 /** Classes that Get-CimInstance and Get-CimAssociatedInstance name, with the methods that Invoke-CimMethod calls on them. */

@@ -2,7 +2,10 @@
 import type { Log } from '../../core/contract/index.ts';
 import type { Cmdlet } from './allowed.ts';
 
-/** Objects that an earlier step of the same request gave, whole or one property of each; one object is passed as itself, several as a list. */
+/**
+ * Objects that an earlier step of the same request gave, whole or one property of each; one object is passed as itself, several as a list.
+ * A step that refers to a step which found nothing is not run, and finds nothing either.
+ */
 export interface StepRef {
   readonly $step: number;
   readonly $property?: string;
@@ -20,7 +23,7 @@ export type Argument = null | string | number | boolean | StepRef | Typed | read
 export interface Step {
   readonly cmdlet: Cmdlet;
   readonly params: Readonly<Record<string, Argument>>;
-  /** The properties to bring back, `A.B` for one of a property's; with a `?` at the end where older versions lack it. Nothing comes back unless asked for. */
+  /** The properties to bring back, `A.B` for one of a property's, or of each in a list; with a `?` at the end where older versions lack it. Nothing comes back unless asked for. */
   readonly select?: readonly string[];
   /** Errors about single objects do not end the request: they come back beside what was found. */
   readonly collect?: true;

@@ -4,4 +4,5 @@ export * from './ordered-extents.ts';
 export * from './paged.ts';
 export * from './poll-task.ts';
 export { realTime, type Time } from './time.ts';
+export * from './turns.ts';
 export * from './with-deadline.ts';

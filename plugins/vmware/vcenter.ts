@@ -236,19 +236,3 @@ const toFound = ({ obj, propSet = [], missingSet = [] }: ObjectContent): Found =
   const missing = missingSet.map(({ fault }) => localizedFault(fault)).find(({ $type }) => $type === 'NoPermission');
   return { ref: obj, props, ...(missing ? { refused: toError(missing, `${obj.type} ${obj.value} cannot be read`) } : {}) };
 };
-
-/** One after the other for each key: a VM takes one reconfiguration at a time. */
-export class Turns {
-  readonly #tails = new Map<string, Promise<unknown>>();
-
-  async take<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    const tail = mine.catch(() => undefined);
-    this.#tails.set(key, tail);
-    void tail.then(() => {
-      if (this.#tails.get(key) === tail) this.#tails.delete(key);
-    });
-    return mine;
-  }
-}

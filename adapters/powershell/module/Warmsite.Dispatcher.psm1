@@ -39,22 +39,26 @@ function ConvertTo-DrValue($Value, [int]$Depth = 0) {
     return [string]$Value
 }
 
+# One property of an object, or of each of a list.
+function Get-DrMember($Value, [string]$Name, [bool]$Optional) {
+    if ($null -eq $Value) { return $null }
+    if ($Value -is [Collections.IEnumerable] -and $Value -isnot [string] -and $Value -isnot [Collections.IDictionary]) {
+        $list = New-Object Collections.ArrayList
+        foreach ($item in $Value) { [void]$list.Add((Get-DrMember $item $Name $Optional)) }
+        return , $list.ToArray()
+    }
+    $property = $Value.PSObject.Properties[$Name]
+    if ($null -ne $property) { return , $property.Value }
+    if ($Optional) { return $null }
+    throw (New-Refusal 'Warmsite.NoProperty' "$($Value.GetType().Name) has no property $Name")
+}
+
 function Select-DrProperty($Object, $Paths) {
     $row = [ordered]@{}
     foreach ($path in $Paths) {
-        $optional = $path.EndsWith('?')
         $name = $path.TrimEnd('?')
         $value = $Object
-        foreach ($part in $name.Split('.')) {
-            if ($null -eq $value) { break }
-            $property = $value.PSObject.Properties[$part]
-            if ($null -eq $property) {
-                if (-not $optional) { throw (New-Refusal 'Warmsite.NoProperty' "$($value.GetType().Name) has no property $part") }
-                $value = $null
-                break
-            }
-            $value = $property.Value
-        }
+        foreach ($part in $name.Split('.')) { $value = Get-DrMember $value $part $path.EndsWith('?') }
         $row[$name] = ConvertTo-DrValue $value
     }
     return $row
@@ -145,6 +149,13 @@ function ConvertTo-DrError($Record, [int]$Step) {
 function Invoke-DrStep($Step, [int]$Index, $Objects) {
     $command = Get-DrCommand $Step.cmdlet
     $splat = @{}
+    # About the objects of a step that found none there is nothing to do.
+    foreach ($parameter in $Step.params.PSObject.Properties) {
+        if ($parameter.Value -is [Management.Automation.PSCustomObject] -and $null -ne $parameter.Value.PSObject.Properties['$step'] -and $Objects[$parameter.Value.'$step'].Count -eq 0) {
+            [void]$Objects.Add(@())
+            return [ordered]@{ rows = @(); count = 0; warnings = @(); errors = @() }
+        }
+    }
     foreach ($parameter in $Step.params.PSObject.Properties) {
         $value = ConvertFrom-DrArgument $parameter.Value $Objects
         Assert-DrParameter $Step.cmdlet $parameter.Name $value

@@ -3,9 +3,10 @@
 import type { BlockDevice, BlockDevices } from '../../../adapters/block/port.ts';
 import { isFault, typed, type VirtualDevice } from '../../../adapters/vsphere/port.ts';
 import { type Call, type DiskReader, DrError, type MachineId, type ReplicaDisk } from '../../../core/contract/index.ts';
+import { Turns } from '../../../core/plugin-kit/index.ts';
 import { backingOf, type Controller, controllersOf, type DiskDevice, disksOf } from '../machine.ts';
 import { type Extra, extraOptions, OWNER, readExtra } from '../tags.ts';
-import { Turns, type Vcenter, vmRef } from '../vcenter.ts';
+import { type Vcenter, vmRef } from '../vcenter.ts';
 import { assertRange } from './bounds.ts';
 import { ALIGNMENT_BYTES, type DiskFile, MOST_REQUEST_BYTES, type Mover } from './mover.ts';
 
