@@ -1,14 +1,18 @@
-import { DrError } from '../../core/contract/index.ts';
+import { DrError } from '../../core/contract/errors.ts';
 
-/** A message on the socket: two lengths (32 bits, little endian), a header of JSON, then a tail of bytes. */
+/** A message on the wire: two lengths (32 bits, little endian), a header of JSON, then a tail of bytes. */
 export interface Frame {
   readonly header: unknown;
   readonly tail: Uint8Array;
 }
 
+/** The longest of each that a peer may send. */
+export interface FrameLimits {
+  readonly headerBytes: number;
+  readonly tailBytes: number;
+}
+
 const LENGTHS_BYTES = 8;
-const MOST_HEADER_BYTES = 64 << 20;
-const MOST_TAIL_BYTES = 64 << 20;
 
 /** In two pieces, so that a large tail is not copied. */
 export const encodeFrame = (header: object, tail: Uint8Array = new Uint8Array()): Uint8Array[] => {
@@ -20,12 +24,18 @@ export const encodeFrame = (header: object, tail: Uint8Array = new Uint8Array())
   return tail.length > 0 ? [head, tail] : [head];
 };
 
-/** Puts frames together from chunks of any size; each byte of a tail is copied once. */
+/** Puts frames together from chunks of any size; each byte of a tail is copied once. Room is made only for what has arrived, never for what is announced. */
 export class FrameReader {
+  /** Small until the peer has said who it is. */
+  limits: FrameLimits;
   #chunks: Uint8Array[] = [];
   #have = 0;
 
-  /** Throws PROTOCOL_ERROR on lengths that no peer of ours sends. */
+  constructor(limits: FrameLimits) {
+    this.limits = limits;
+  }
+
+  /** Throws PROTOCOL_ERROR on lengths that no peer of ours sends, and on a header that is no JSON. */
   push(chunk: Uint8Array): Frame[] {
     this.#chunks.push(chunk);
     this.#have += chunk.length;
@@ -40,7 +50,7 @@ export class FrameReader {
     const lengths = Buffer.from(this.#chunks[0]!.buffer, this.#chunks[0]!.byteOffset, LENGTHS_BYTES);
     const headerBytes = lengths.readUInt32LE(0);
     const tailBytes = lengths.readUInt32LE(4);
-    if (headerBytes > MOST_HEADER_BYTES || tailBytes > MOST_TAIL_BYTES) {
+    if (headerBytes > this.limits.headerBytes || tailBytes > this.limits.tailBytes) {
       throw new DrError('PROTOCOL_ERROR', `a frame of ${headerBytes} and ${tailBytes} bytes is too long`);
     }
     if (this.#have < LENGTHS_BYTES + headerBytes + tailBytes) return undefined;
@@ -67,13 +77,3 @@ export class FrameReader {
     return taken;
   }
 }
-
-export type Request =
-  | { readonly id: number; readonly method: string; readonly args: object; readonly tail: boolean }
-  | { readonly cancel: number };
-
-/** Takes the field `data` out of arguments or a result. */
-export const splitData = (value: object): { rest: object; data: Uint8Array | undefined } => {
-  const { data, ...rest } = value as { data?: Uint8Array };
-  return { rest, data };
-};

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { DrError, type ErrorRecord, fromErrorRecord } from '../../core/contract/index.ts';
-import { encodeFrame, FrameReader, splitData } from '../agent/frames.ts';
+import { encodeFrame, FrameReader } from '../agent/frames.ts';
+import { FRAME_LIMITS, splitData } from './messages.ts';
 import type { EstateArgs, EstateMethod, EstatePort, EstateResult } from './port.ts';
 
 interface Pending {
@@ -29,7 +30,7 @@ export const connectLab = (path: string): Promise<EstatePort> =>
 class SocketPort implements EstatePort {
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
-  readonly #frames = new FrameReader();
+  readonly #frames = new FrameReader(FRAME_LIMITS);
   #count = 0;
   #closed = false;
 

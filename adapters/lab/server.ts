@@ -1,9 +1,10 @@
 import { chmodSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { DrError, toErrorRecord } from '../../core/contract/index.ts';
-import { encodeFrame, FrameReader, type Request, splitData } from '../agent/frames.ts';
+import { encodeFrame, FrameReader } from '../agent/frames.ts';
 import type { Dispatcher } from './dispatch.ts';
 import type { Connection } from './gate.ts';
+import { FRAME_LIMITS, type Request, splitData } from './messages.ts';
 import type { EstateMethod } from './port.ts';
 
 export interface LabServer extends AsyncDisposable {
@@ -73,7 +74,7 @@ class Peer {
   readonly #dispatcher: Dispatcher;
   readonly #afterCall: () => void;
   readonly #connection: Connection;
-  readonly #frames = new FrameReader();
+  readonly #frames = new FrameReader(FRAME_LIMITS);
   readonly #running = new Map<number, AbortController>();
 
   constructor(socket: Socket, dispatcher: Dispatcher, afterCall: () => void) {
