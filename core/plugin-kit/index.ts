@@ -1,3 +1,5 @@
+export * from './epochs.ts';
+export * from './extent-pages.ts';
 export * from './find-or-create.ts';
 export * from './ignore-gone.ts';
 export * from './ordered-extents.ts';

@@ -1,44 +1,24 @@
 // The fencing epoch in the machine's extraConfig. Compare and set by changeVersion: vSphere refuses a change that was made from an older version.
 import { isFault, type VirtualDevice } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, type Epoch, type FenceStore, type MachineId } from '../../core/contract/index.ts';
+import { Epochs } from '../../core/plugin-kit/index.ts';
 import { noAutostart } from './autostart.ts';
 import { pullCable } from './devices.ts';
 import { cardsOf, isPlugged, powerOf } from './machine.ts';
 import { powerOff } from './power.ts';
-import { assertEpoch, EPOCH, epochOf, extraOptions, readExtra } from './tags.ts';
+import { EPOCH, epochOf, extraOptions, readExtra } from './tags.ts';
 import { type Vcenter, vmRef } from './vcenter.ts';
 
 const PATHS = ['config.extraConfig', 'config.changeVersion'];
 const FIRST_PAUSE_MS = 20;
 const MOST_PAUSE_MS = 2_000;
 
-/**
- * The highest epoch that this session has seen of each machine: a write is compared with it at no cost. What another session has set is
- * seen at the next open and the next flush.
- */
-export class Epochs {
-  readonly #seen = new Map<MachineId, Epoch>();
-
-  note(id: MachineId, epoch: Epoch | undefined): void {
-    const held = this.#seen.get(id);
-    if (epoch && (!held || epoch.epoch >= held.epoch)) this.#seen.set(id, epoch);
-  }
-
-  seen(id: MachineId): Epoch | undefined {
-    return this.#seen.get(id);
-  }
-
-  assert(id: MachineId, fence: Call['fence']): void {
-    assertEpoch(id, this.#seen.get(id), fence);
-  }
-
-  /** Reads what is on record, and compares. */
-  async check(vcenter: Vcenter, id: MachineId, call: Call): Promise<void> {
+/** Compared with what is on record in the machine's extraConfig. */
+export const epochsAt = (vcenter: Vcenter): Epochs =>
+  new Epochs(async (id, call) => {
     const { 'config.extraConfig': extra } = await vcenter.props(vmRef(id), ['config.extraConfig'], call);
-    this.note(id, epochOf(readExtra(extra)));
-    this.assert(id, call.fence);
-  }
-}
+    return epochOf(readExtra(extra));
+  });
 
 const same = (a: Epoch | undefined, b: Epoch | undefined): boolean => a?.epoch === b?.epoch && a?.holder === b?.holder;
 
@@ -89,7 +69,7 @@ const fenced = (id: MachineId, held: Epoch | undefined): DrError =>
  * runs (SR-IOV), or whose host takes no autostart, is powered off all the same, and what failed is done then, or is the error.
  */
 const isolate = async (vcenter: Vcenter, epochs: Epochs, id: MachineId, call: Call): Promise<void> => {
-  await epochs.check(vcenter, id, call);
+  await epochs.check(id, call);
   const props = await vcenter.props(vmRef(id), ['runtime.powerState', 'runtime.connectionState'], call);
   const power = powerOf(props);
   const running = power === 'on';

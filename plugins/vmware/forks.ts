@@ -14,7 +14,7 @@ import {
   type MachineSpec,
   type ReplicaDisk,
 } from '../../core/contract/index.ts';
-import type { Epochs } from './fence.ts';
+import { assertEpoch, type Epochs } from '../../core/plugin-kit/index.ts';
 import { dropFiles, filesBeyond, vmFolderAbove } from './fork-files.ts';
 import { assertHas, rename, shape } from './fork-shape.ts';
 import { MACHINE_PATHS, powerOf, toMachine } from './machine.ts';
@@ -24,7 +24,6 @@ import { powerOff } from './power.ts';
 import { assertNoForks, clearedTags, lookAt, ownReplica, placedAs, type Replica } from './replica.ts';
 import { allSnapshots, consolidate, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
 import {
-  assertEpoch,
   cloneTag,
   DROP,
   EPOCH,

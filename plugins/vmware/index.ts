@@ -16,7 +16,7 @@ import {
 } from '../../core/contract/index.ts';
 import { realTime, type Time } from '../../core/plugin-kit/index.ts';
 import { check } from './check.ts';
-import { Epochs, fenceFacet } from './fence.ts';
+import { epochsAt, fenceFacet } from './fence.ts';
 import { inventoryOf } from './inventory.ts';
 import { choosePaths, type DataPaths } from './movers/choose.ts';
 import { Desks, HotAdd } from './movers/hot-add.ts';
@@ -190,7 +190,7 @@ const findAppliance = async (vcenter: Vcenter, name: string, call: Call): Promis
 };
 
 const assemble = (vcenter: Vcenter, paths: DataPaths): Session => {
-  const epochs = new Epochs();
+  const epochs = epochsAt(vcenter);
   return {
     capabilities: { ...WEAKEST_CAPABILITIES, ...CAPABILITIES },
     inventory: inventoryOf(vcenter, paths),

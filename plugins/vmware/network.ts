@@ -12,10 +12,9 @@ import {
   type Place,
   type PlaceId,
 } from '../../core/contract/index.ts';
-import { pollTask } from '../../core/plugin-kit/index.ts';
+import { type Epochs, pollTask } from '../../core/plugin-kit/index.ts';
 import { customization } from './customize.ts';
 import { cableTo, cardChange, pullCable } from './devices.ts';
-import type { Epochs } from './fence.ts';
 import { cardsOf, familyOf, isPlugged, networkOf, nicId, placeId, placeRef, powerOf } from './machine.ts';
 import { fromVcenter } from './names.ts';
 import { testNetworkName, testNetworkPrefix } from './tags.ts';
@@ -40,7 +39,7 @@ const connectNic = async (
   { id, nic, to }: { readonly id: MachineId; readonly nic: NicId; readonly to: PlaceId | 'disconnected' },
   call: Call,
 ): Promise<void> => {
-  await epochs.check(vcenter, id, call);
+  await epochs.check(id, call);
   const props = await vcenter.props(vmRef(id), ['config.hardware.device', 'runtime.powerState', 'runtime.connectionState'], call);
   const card = cardsOf((props['config.hardware.device'] ?? []) as readonly VirtualDevice[]).find((own) => nicId(id, own) === nic);
   if (!card)
@@ -176,7 +175,7 @@ const setGuestAddresses = async (
   nics: ReadonlyMap<NicId, GuestAddress>,
   call: Call,
 ): Promise<readonly Finding[]> => {
-  await epochs.check(vcenter, id, call);
+  await epochs.check(id, call);
   const paths = ['name', 'config.hardware.device', 'config.guestId', 'guest.hostName', 'runtime.powerState', 'runtime.connectionState'];
   const props = await vcenter.props(vmRef(id), paths, call);
   const cards = cardsOf((props['config.hardware.device'] ?? []) as readonly VirtualDevice[]);

@@ -1,8 +1,9 @@
 import { isFault } from '../../adapters/vsphere/port.ts';
 import { type Call, DrError, type MachineId, type Power } from '../../core/contract/index.ts';
+import { assertEpoch } from '../../core/plugin-kit/index.ts';
 import { powerOf } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
-import { assertEpoch, epochOf, readExtra } from './tags.ts';
+import { epochOf, readExtra } from './tags.ts';
 import { type Vcenter, vmRef } from './vcenter.ts';
 
 const PATHS = ['runtime.powerState', 'runtime.connectionState', 'config.extraConfig'];

@@ -11,10 +11,11 @@ import {
   type NicId,
   type Placed,
 } from '../../core/contract/index.ts';
+import { assertEpoch } from '../../core/plugin-kit/index.ts';
 import type { PlacedDisk } from './devices.ts';
 import { cardsOf, type DiskDevice, disksOf, MACHINE_PATHS, nicId, powerOf, toMachine } from './machine.ts';
 import { snapshotsOf } from './snapshots.ts';
-import { assertEpoch, assertOurs, DISK, type Extra, epochOf, NIC, type ReplicaTag, readExtra, taggedDisks, taggedNics } from './tags.ts';
+import { assertOurs, DISK, type Extra, epochOf, NIC, type ReplicaTag, readExtra, taggedDisks, taggedNics } from './tags.ts';
 import { type Props, type Vcenter, vmRef } from './vcenter.ts';
 
 const PATHS = [...MACHINE_PATHS, 'config.extraConfig', 'config.files', 'config.changeTrackingEnabled', 'snapshot'];

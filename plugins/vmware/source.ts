@@ -14,7 +14,7 @@ import {
   type SnapshotId,
   type SnapshotSource,
 } from '../../core/contract/index.ts';
-import { orderedExtents } from '../../core/plugin-kit/index.ts';
+import { extentPages } from '../../core/plugin-kit/index.ts';
 import { backingOf, type DiskDevice, disksOf, SPEC_PATHS, toSpec } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
 import { allSnapshots, consolidate, countSnapshots, removeSnapshot, snapshotsOf, type TaggedSnapshot } from './snapshots.ts';
@@ -168,14 +168,13 @@ const partsOfChangeId = (id: string): [string | undefined, string | undefined] =
  * Page by page to the end of the disk as the snapshot has it; an empty page is not the end. What a page says of places beyond its own end
  * is kept until its place comes: the contract's order is ascending, the server's need not be.
  */
-async function* areas(
+const areas = (
   vcenter: Vcenter,
   { machine, ref, disk }: FoundDisk,
   { changeId, from }: { readonly changeId: string | undefined; readonly from: number },
   call: Call,
-): AsyncGenerator<Extent> {
-  let beyond: Extent[] = [];
-  for (let at = from; at < disk.sizeBytes; ) {
+): AsyncGenerator<Extent> =>
+  extentPages(call, { from, sizeBytes: disk.sizeBytes }, async (at) => {
     const args = { snapshot: ref, deviceKey: disk.device.key, startOffset: at, changeId: changeId ?? IN_USE };
     const info = await vcenter.call('QueryChangedDiskAreas', vmRef(machine), args, call).catch((error: unknown) => {
       call.signal.throwIfAborted();
@@ -188,17 +187,8 @@ async function* areas(
         context: { disk: disk.id, offset: at },
       });
     }
-    const named = (info.changedArea ?? []).map(({ start, length }) => ({ offset: Number(start), length: Number(length) }));
-    const known = [...beyond, ...named];
-    for (const extent of orderedExtents(known, { from: at, sizeBytes: Math.min(next, disk.sizeBytes) })) {
-      call.signal.throwIfAborted();
-      yield extent;
-    }
-    beyond = known.filter(({ offset, length }) => offset + length > next);
-    at = next;
-  }
-  call.signal.throwIfAborted();
-}
+    return { next, ranges: (info.changedArea ?? []).map(({ start, length }) => ({ offset: Number(start), length: Number(length) })) };
+  });
 
 /** The server's ways to say that it does not know: an unknown id, a tracker without a file, a method that is not there. */
 const lostOr = (error: unknown, disk: DiskId): unknown => {

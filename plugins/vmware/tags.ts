@@ -1,7 +1,7 @@
 // What is written on machines and snapshots, so that every session, and a person in the vSphere client, knows whose they are.
 import { hash } from 'node:crypto';
 import type { OptionValue } from '../../adapters/vsphere/port.ts';
-import { type Call, DrError, type Epoch, type MachineId } from '../../core/contract/index.ts';
+import { DrError, type Epoch, type MachineId } from '../../core/contract/index.ts';
 
 export const OWNER = 'warmsite.owner';
 /** On a machine whose change tracking we have enabled: by whom, so that another product's is left alone. */
@@ -104,14 +104,6 @@ export const taggedNics = (extra: Extra): string[] => {
     key.startsWith(NIC) && value !== '' ? [[Number(key.slice(NIC.length)), value] as const] : [],
   );
   return rows.sort(([a], [b]) => a - b).map(([, value]) => value);
-};
-
-/** Throws FENCED for an older epoch than the one on record, or an equal one of another holder. */
-export const assertEpoch = (id: MachineId, held: Epoch | undefined, fence: Call['fence']): void => {
-  if (!held || !fence || fence.epoch > held.epoch || (fence.epoch === held.epoch && fence.holder === held.holder)) return;
-  throw new DrError('FENCED', `machine ${id} is held by ${held.holder} at epoch ${held.epoch}`, {
-    context: { machine: id, epoch: held.epoch, holder: held.holder },
-  });
 };
 
 /** Throws PERMISSION_DENIED unless the machine is a replica of this installation. */

@@ -21,9 +21,9 @@ import {
   type ReplicaRequest,
   type Target,
 } from '../../core/contract/index.ts';
+import { assertEpoch, type Epochs } from '../../core/plugin-kit/index.ts';
 import { noAutostart } from './autostart.ts';
 import { cardChanges, controllerChanges, diskAddition, keepsAddress, memoryMB, type PlacedDisk, placeDisks, removal } from './devices.ts';
-import type { Epochs } from './fence.ts';
 import { forksOf } from './forks.ts';
 import { controllersOf, type DiskDevice, powerOf, vendorOf } from './machine.ts';
 import type { DataPaths } from './movers/choose.ts';
@@ -44,7 +44,6 @@ import {
 } from './replica.ts';
 import { countSnapshots, snapshotsOf } from './snapshots.ts';
 import {
-  assertEpoch,
   DISK,
   epochOf,
   extraOptions,

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { Fork, MachineId, Session } from '../../../../core/contract/index.ts';
-import { Epochs } from '../../../../plugins/vmware/fence.ts';
+import { epochsAt } from '../../../../plugins/vmware/fence.ts';
 import { forksOf } from '../../../../plugins/vmware/forks.ts';
 import { choosePaths } from '../../../../plugins/vmware/movers/choose.ts';
 import { Https } from '../../../../plugins/vmware/movers/https.ts';
@@ -348,7 +348,7 @@ describe('the ways to fork', () => {
     const lone = madeUp({});
     Object.assign(lone.client.about, { apiType: 'HostAgent' });
 
-    expect(forksOf(lone, choosePaths([new Https(lone)], undefined), new Epochs()).modes).to.deep.equal(['overlay']);
+    expect(forksOf(lone, choosePaths([new Https(lone)], undefined), epochsAt(lone)).modes).to.deep.equal(['overlay']);
   });
 });
 

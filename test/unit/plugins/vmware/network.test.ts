@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { MachineId, NicId, PlaceId, Session } from '../../../../core/contract/index.ts';
-import { Epochs } from '../../../../plugins/vmware/fence.ts';
+import { epochsAt } from '../../../../plugins/vmware/fence.ts';
 import { networkFacet } from '../../../../plugins/vmware/network.ts';
 import { callOf, codesOf, disk, errorOf, Ground, madeUp } from './ground.ts';
 
@@ -107,7 +107,7 @@ describe('an isolated test network', () => {
       { AddVirtualSwitch: note, AddPortGroup: note, RemoveVirtualSwitch: note, RemovePortGroup: note },
     );
 
-    await networkFacet(vcenter, new Epochs())
+    await networkFacet(vcenter, epochsAt(vcenter))
       .createTestNetwork('Network:network-1' as PlaceId, callOf())
       .catch(() => undefined);
 
