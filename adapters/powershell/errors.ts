@@ -40,6 +40,7 @@ const BY_ID: Readonly<Record<string, ErrorCode>> = {
   AmbiguousParameterSet: 'PROTOCOL_ERROR',
   ParameterArgumentTransformationError: 'PROTOCOL_ERROR',
   CannotConvertArgumentNoMessage: 'PROTOCOL_ERROR',
+  'Warmsite.NothingFound': 'NOT_FOUND',
   'Warmsite.NotAllowed': 'PROTOCOL_ERROR',
   'Warmsite.NoProperty': 'PROTOCOL_ERROR',
 };

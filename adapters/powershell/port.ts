@@ -4,7 +4,7 @@ import type { Cmdlet } from './allowed.ts';
 
 /**
  * Objects that an earlier step of the same request gave, whole or one property of each; one object is passed as itself, several as a list.
- * A step that refers to a step which found nothing is not run, and finds nothing either.
+ * A step with a parameter that is such a reference to nothing is not run, and finds nothing either; within a list or a Hashtable it is NOT_FOUND.
  */
 export interface StepRef {
   readonly $step: number;

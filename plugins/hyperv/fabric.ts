@@ -131,6 +131,21 @@ export class Fabric implements AsyncDisposable {
     }
   }
 
+  /** Work on a host that was found to have the machine. What it misses because the machine has moved in between is no loss of anything. */
+  async held<T>({ id, host }: { readonly id: MachineId; readonly host: string }, work: () => Promise<T>, call: Call): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isDrError(error, 'NOT_FOUND', 'SNAPSHOT_GONE', 'FILE_LOCKED') || call.signal.aborted) throw error;
+      const now = await this.ownerOf(id, call).catch(() => host);
+      if (now === host) throw error;
+      throw new DrError('MACHINE_MOVED', `machine ${id} has moved from ${host} to ${now}`, {
+        context: { machine: id, name: now },
+        cause: error,
+      });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();

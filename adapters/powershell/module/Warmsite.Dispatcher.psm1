@@ -68,6 +68,7 @@ $script:types = @{ uint8 = [byte]; uint16 = [uint16]; uint32 = [uint32]; uint64 
 
 function Get-DrReferenced($Reference, $Objects) {
     $found = @($Objects[$Reference.'$step'])
+    if ($found.Count -eq 0) { throw (New-Refusal 'Warmsite.NothingFound' "step $($Reference.'$step') has found nothing") }
     $property = $Reference.PSObject.Properties['$property']
     if ($null -ne $property) { $found = @(foreach ($one in $found) { $one.($property.Value) }) }
     if ($found.Count -eq 1) { return $found[0] }

@@ -1,0 +1,196 @@
+// Bytes of virtual disks: the host attaches a file (Mount-VHD), and the agent on that host reads and writes the device that appears.
+import type { Agent, AgentDevice } from '../../adapters/agent/port.ts';
+import type { Step } from '../../adapters/powershell/port.ts';
+import { type Call, type DiskReader, DrError, isDrError, type ReplicaDisk } from '../../core/contract/index.ts';
+import { Turns } from '../../core/plugin-kit/index.ts';
+import type { Fabric } from './fabric.ts';
+import { flag, maybeNumber, number } from './rows.ts';
+
+export type OpenHostAgent = (host: string, call: Call) => Promise<Agent>;
+
+interface Attachment {
+  readonly number: number;
+  readonly writable: boolean;
+  users: number;
+}
+
+/** What is attached by us, whichever session asked for it: a file is attached once on a host. */
+const attached = new Map<string, Attachment>();
+const turns = new Turns();
+
+const AGENT_MS = 60_000;
+const ATTACH_MS = 120_000;
+const CLEAN_MS = 120_000;
+
+const keyOf = (host: string, path: string): string => `${host}|${path.toLowerCase()}`;
+
+const attachedSteps = (path: string): Step[] => [{ cmdlet: 'Get-VHD', params: { Path: path }, select: ['Attached', 'DiskNumber?'] }];
+
+export class Disks implements AsyncDisposable {
+  readonly #fabric: Fabric;
+  readonly #openAgent: OpenHostAgent;
+  readonly #agents = new Map<string, Promise<Agent>>();
+
+  constructor(fabric: Fabric, openAgent: OpenHostAgent) {
+    this.#fabric = fabric;
+    this.#openAgent = openAgent;
+  }
+
+  async openRead(host: string, path: string, call: Call): Promise<DiskReader> {
+    const { device, close } = await this.#open({ host, path, forWriting: false }, call);
+    return readerOf(device, close);
+  }
+
+  async openWrite(host: string, path: string, call: Call): Promise<ReplicaDisk> {
+    const { device, close } = await this.#open({ host, path, forWriting: true }, call);
+    return {
+      ...readerOf(device, close),
+      write: (offset, data, { signal }) => device.write(offset, data, { signal }),
+      writeZeroes: (offset, length, { signal }) => device.writeZeroes(offset, length, { signal }),
+      flush: ({ signal }) => device.flush({ signal }),
+    };
+  }
+
+  /** Detaches what nobody of this process uses, whoever has attached it: a file that is attached can be neither merged nor run. */
+  async release(host: string, paths: readonly string[], call: Call): Promise<void> {
+    for (const path of paths) {
+      await turns.take(keyOf(host, path), async () => {
+        if (attached.has(keyOf(host, path))) return;
+        const rows = await this.#fabric.rows(host, attachedSteps(path), call).catch((error: unknown) => {
+          // In use by its own machine, or gone: attached by nobody.
+          if (isDrError(error, 'FILE_LOCKED', 'NOT_FOUND')) return [];
+          throw error;
+        });
+        if (rows[0] && flag(rows[0], 'Attached')) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+      });
+    }
+  }
+
+  /** Tells whether the agent of a host answers, and what it is. */
+  agent(host: string, call: Call): Promise<Agent> {
+    const known = this.#agents.get(host);
+    if (known) return known;
+    const opening = this.#openAgent(host, { ...call, deadlineMs: Math.min(call.deadlineMs, AGENT_MS) });
+    this.#agents.set(host, opening);
+    const forget = () => this.#agents.get(host) === opening && this.#agents.delete(host);
+    opening.then((agent) => agent.lost.addEventListener('abort', forget, { once: true }), forget);
+    return opening;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const agents = [...this.#agents.values()];
+    this.#agents.clear();
+    for (const agent of await Promise.allSettled(agents)) if (agent.status === 'fulfilled') await agent.value[Symbol.asyncDispose]();
+  }
+
+  async #open(file: { readonly host: string; readonly path: string; readonly forWriting: boolean }, call: Call) {
+    const { host, path, forWriting } = file;
+    const agent = await this.agent(host, call);
+    const number = await this.#attach(file, call);
+    const detach = () => this.#detach(host, path);
+    try {
+      const device = await agent.openDevice(`\\\\.\\PhysicalDrive${number}`, {
+        forWriting,
+        signal: call.signal,
+        deadlineMs: call.deadlineMs,
+      });
+      const close = async () => {
+        try {
+          await device[Symbol.asyncDispose]();
+        } finally {
+          await detach();
+        }
+      };
+      return { device, close };
+    } catch (error) {
+      await detach().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  #attach(
+    { host, path, forWriting }: { readonly host: string; readonly path: string; readonly forWriting: boolean },
+    call: Call,
+  ): Promise<number> {
+    const key = keyOf(host, path);
+    return turns.take(key, async () => {
+      const there = attached.get(key);
+      if (there) {
+        if (forWriting || there.writable)
+          throw new DrError('FILE_LOCKED', `the disk ${path} is open already`, { context: { path, name: host } });
+        there.users++;
+        return there.number;
+      }
+      await this.#detachLeftover(host, path, call);
+      const mount: Step = {
+        cmdlet: 'Mount-VHD',
+        params: { Path: path, NoDriveLetter: true, Passthru: true, ...(forWriting ? {} : { ReadOnly: true }) },
+        select: ['DiskNumber'],
+      };
+      const [row] = await this.#fabric.rows(host, [mount], call, ATTACH_MS);
+      if (!row)
+        throw new DrError('PROTOCOL_ERROR', `${host} has attached ${path} and does not say as what`, { context: { path, name: host } });
+      const disk = number(row, 'DiskNumber');
+      attached.set(key, { number: disk, writable: forWriting, users: 1 });
+      try {
+        // Windows lets nobody write where a volume is mounted; offline there are none.
+        const writable: Step[] = [
+          { cmdlet: 'Set-Disk', params: { Number: disk, IsOffline: true } },
+          { cmdlet: 'Set-Disk', params: { Number: disk, IsReadOnly: false } },
+        ];
+        if (forWriting) await this.#fabric.run(host, writable, call);
+      } catch (error) {
+        await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall(call)).catch(() => undefined);
+        attached.delete(key);
+        throw error;
+      }
+      return disk;
+    });
+  }
+
+  /** Of a process that is gone: nobody of this one has it, and two processes never work on one machine. */
+  async #detachLeftover(host: string, path: string, call: Call): Promise<void> {
+    const [row] = await this.#fabric.rows(host, attachedSteps(path), call);
+    if (row && flag(row, 'Attached') && maybeNumber(row, 'DiskNumber') !== undefined)
+      await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+  }
+
+  #detach(host: string, path: string): Promise<void> {
+    const key = keyOf(host, path);
+    return turns.take(key, async () => {
+      const there = attached.get(key);
+      if (!there || --there.users > 0) return;
+      attached.delete(key);
+      await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall()).catch((error: unknown) => {
+        // The host has restarted, or the file is gone: attached by nobody.
+        if (!isDrError(error, 'NOT_FOUND', 'CONNECTION_LOST', 'CONNECTION_REFUSED', 'STATE_CONFLICT')) throw error;
+      });
+    });
+  }
+}
+
+const SILENT = { debug: () => undefined, info: () => undefined, warn: () => undefined };
+
+/** Cleaning up goes on when the call that made the mess is over. */
+const cleanCall = (call?: Call): Call => ({
+  signal: new AbortController().signal,
+  deadlineMs: CLEAN_MS,
+  log: call?.log ?? SILENT,
+  operationId: call?.operationId ?? 'clean',
+});
+
+const readerOf = (device: AgentDevice, close: () => Promise<void>): DiskReader => {
+  let closed: Promise<void> | undefined;
+  return {
+    sizeBytes: device.sizeBytes,
+    alignmentBytes: device.logicalSectorBytes,
+    maxRequestBytes: device.maxRequestBytes,
+    maxInFlight: device.maxInFlight,
+    read: (offset, into, { signal }) => device.read(offset, into, { signal }),
+    digests: (blockBytes, from, { signal }) => device.digests(blockBytes, from, { signal }),
+    [Symbol.asyncDispose]: () => {
+      closed ??= close();
+      return closed;
+    },
+  };
+};

@@ -1,0 +1,445 @@
+// A snapshot source: one recovery checkpoint of ours at a time, resilient change tracking (RCT) against the reference points that earlier ones became.
+import {
+  type Baseline,
+  type Call,
+  type DiskId,
+  DrError,
+  type Finding,
+  isDrError,
+  type MachineId,
+  type PointRequest,
+  type Snapshot,
+  type SnapshotId,
+  type SnapshotSource,
+} from '../../core/contract/index.ts';
+import {
+  awaitMerge,
+  busy,
+  type Checkpoint,
+  convertToReferencePoint,
+  destroyCheckpoint,
+  frozenDisks,
+  snapshotsOf,
+  takeRecovery,
+} from './checkpoints.ts';
+import type { Disks } from './disks.ts';
+import type { Fabric } from './fabric.ts';
+import { type Look, lookAt } from './look.ts';
+import { type Drive, drivesOf, powerOf, specOf } from './machine.ts';
+import { changeMarks, without } from './marks.ts';
+import { type CycleMark, type Marks, readNotes } from './notes.ts';
+import { storageFinder, storages } from './places.ts';
+import { changesSince, destroyReferencePoint, lost, referencePointsOf } from './reference-points.ts';
+import { text } from './rows.ts';
+
+const SEPARATOR = '+';
+
+interface Ground {
+  readonly fabric: Fabric;
+  readonly disks: Disks;
+}
+
+export const sourceOf = (fabric: Fabric, disks: Disks): SnapshotSource => {
+  const ground = { fabric, disks };
+  return {
+    kind: 'snapshot',
+    enableTracking: (id, call) => enableTracking(fabric, id, call),
+    disableTracking: (id, call) => disableTracking(fabric, id, call),
+    createSnapshot: (ids, want, call) => createSnapshot(ground, ids, want, call),
+    listSnapshots: (call) => listSnapshots(fabric, call),
+    releaseSnapshot: async (id, outcome, call) => {
+      for (const part of partsOf(id)) await release(ground, part, outcome, call);
+      call.signal.throwIfAborted();
+    },
+    changedExtents: async function* (of, disk, from, call) {
+      const { look, frozen, cycle } = await findDisk(fabric, of, disk, call);
+      const trackingId = await trackingIdOf(fabric, { look, frozen, since: cycle.since[disk] }, call);
+      const { path, sizeBytes } = frozen;
+      yield* changesSince(fabric, { host: look.host, path, disk, sizeBytes, trackingId, from }, call);
+    },
+    // A host does not tell which blocks of a file are in use: zeroes are found by reading.
+    allocatedExtents: async function* (of, disk, from, call) {
+      const { frozen } = await findDisk(fabric, of, disk, call);
+      if (from < frozen.sizeBytes) yield { offset: from, length: frozen.sizeBytes - from };
+      call.signal.throwIfAborted();
+    },
+    openReader: async (of, disk, call) => {
+      const { look, frozen } = await findDisk(fabric, of, disk, call);
+      return disks.openRead(look.host, frozen.path, call);
+    },
+    keepBaselines: (id, keep, call) => keepBaselines(fabric, id, keep, call),
+  };
+};
+
+// ---- identities ------------------------------------------------------------------------------------------------------
+
+interface Part {
+  readonly machine: MachineId;
+  readonly checkpoint: string;
+}
+
+const partId = ({ machine, checkpoint }: Part): string => `${machine}/${checkpoint}`;
+const partsOf = (id: SnapshotId): Part[] =>
+  id.split(SEPARATOR).map((part) => {
+    const [machine = '', checkpoint = ''] = part.split('/');
+    return { machine: machine as MachineId, checkpoint };
+  });
+
+/** What a checkpoint becomes is known only when its cycle has ended: until then, and after, it is called by the checkpoint. */
+const baselineOf = (checkpoint: string, identifier: string): Baseline => `${checkpoint}/${identifier}` as Baseline;
+const checkpointOf = (baseline: string): string => baseline.slice(0, Math.max(0, baseline.indexOf('/')));
+
+// ---- tracking --------------------------------------------------------------------------------------------------------
+
+/** Change tracking has no switch: the first checkpoint of this kind starts it. */
+const enableTracking = async (fabric: Fabric, id: MachineId, call: Call): Promise<readonly Finding[]> => {
+  const { notes } = await lookAt(fabric, id, call);
+  if (Object.keys(notes.marks?.points ?? {}).length > 0) return [];
+  return [
+    {
+      code: 'TRACKING_FROM_NEXT_SNAPSHOT',
+      level: 'info',
+      message: 'changes are tracked from the first checkpoint on',
+      hint: 'nothing to do: the first copy reads everything',
+    },
+  ];
+};
+
+const disableTracking = (fabric: Fabric, id: MachineId, call: Call): Promise<void> => keepBaselines(fabric, id, new Map(), call);
+
+/** Only those on our own record: a reference point does not say whose it is. */
+const keepBaselines = async (fabric: Fabric, id: MachineId, keep: ReadonlyMap<DiskId, readonly Baseline[]>, call: Call): Promise<void> => {
+  const kept = new Set([...keep.values()].flat().map(checkpointOf));
+  const { host, notes } = await lookAt(fabric, id, call);
+  if (notes.marks && notes.marks.owner !== fabric.ownerId) return;
+  const gone = Object.entries(notes.marks?.points ?? {}).filter(([checkpoint]) => !kept.has(checkpoint));
+  if (gone.length === 0) return;
+  for (const [, point] of gone) await destroyReferencePoint(fabric, host, point, call);
+  await changeMarks(
+    fabric,
+    id,
+    (marks) =>
+      forgetPoints(
+        marks,
+        gone.map(([checkpoint]) => checkpoint),
+      ),
+    call,
+  );
+};
+
+const forgetPoints = (marks: Marks, checkpoints: readonly string[]): Marks => {
+  const points = Object.fromEntries(Object.entries(marks.points ?? {}).filter(([checkpoint]) => !checkpoints.includes(checkpoint)));
+  return Object.keys(points).length === 0 ? without(marks, 'points') : { ...marks, points };
+};
+
+const trackingIdOf = async (
+  fabric: Fabric,
+  { look, frozen, since }: { readonly look: Look; readonly frozen: Drive; readonly since: string | undefined },
+  call: Call,
+): Promise<string> => {
+  if (since === undefined) throw lost(frozen.id, 'no baseline was given');
+  const point = look.notes.marks?.points?.[checkpointOf(since)];
+  if (point === undefined) throw lost(frozen.id, 'its baseline is not on record at the machine any more');
+  const there = (await referencePointsOf(fabric, look.id, look.host, call)).find(({ id }) => id === point);
+  if (!there) throw lost(frozen.id, 'the reference point of its baseline is gone from the host');
+  const trackingId = there.trackingIds.get(frozen.identifier);
+  if (trackingId === undefined) throw lost(frozen.id, 'the reference point of its baseline does not have the disk');
+  return trackingId;
+};
+
+// ---- snapshots -------------------------------------------------------------------------------------------------------
+
+/** One machine after the other: only collections of VHD sets are held at one instant. */
+const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: PointRequest, call: Call): Promise<Snapshot> => {
+  const { fabric } = ground;
+  const machines = [...new Set(ids)];
+  const looks = new Map<MachineId, Look>();
+  for (const id of machines) looks.set(id, await lookAt(fabric, id, call));
+  const isOurs = (id: MachineId) => cycleOf(fabric, looks.get(id)!)?.operation === call.operationId;
+  const other = machines.find((id) => cycleOf(fabric, looks.get(id)!) && !isOurs(id));
+  if (other !== undefined && !machines.some(isOurs)) {
+    throw new DrError('SNAPSHOT_LIMIT_REACHED', `machine ${other} has a checkpoint of another cycle of this installation already`, {
+      hint: 'let the cycle that it belongs to end, or run doctor --sweep',
+      context: { machine: other },
+    });
+  }
+  const taken: Part[] = [];
+  try {
+    for (const id of machines) {
+      const look = looks.get(id)!;
+      const checkpoint = await fabric.held(look, () => takeOne(ground, look, { ...want, machines }, call), call);
+      taken.push({ machine: id, checkpoint });
+    }
+  } catch (error) {
+    // All or none; what an abort or a second failure has left is found by its operation.
+    if (!call.signal.aborted) for (const part of taken) await release(ground, part, 'abandoned', call).catch(() => undefined);
+    throw error;
+  }
+  return describe(fabric, taken, call);
+};
+
+const cycleOf = (fabric: Fabric, { notes }: Look): CycleMark | undefined =>
+  notes.marks?.owner === fabric.ownerId ? notes.marks.cycle : undefined;
+
+/** Written down first, taken, then written down as what: whoever is killed in between is understood by the next. */
+const takeOne = async (
+  { fabric }: Ground,
+  look: Look,
+  { consistency, orElse, since, machines }: PointRequest & { readonly machines: readonly MachineId[] },
+  call: Call,
+): Promise<string> => {
+  const { id, host } = look;
+  const begun = cycleOf(fabric, look);
+  if (begun?.checkpoint !== undefined) return begun.checkpoint;
+  const there = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
+  // There was none when it was written down.
+  if (begun && there[0]) return noteCheckpoint(fabric, id, there[0].id, call);
+  if (there.length > 0)
+    throw busy(id, 'has a backup checkpoint of another product', 'wait for the backup to end, or remove its checkpoint');
+  await awaitMerge(fabric, id, call);
+  const possible = consistency === 'application' ? await applicationFinding(look) : undefined;
+  if (possible !== undefined && orElse === 'refuse') throw new DrError('CONSISTENCY_UNAVAILABLE', possible, { context: { machine: id } });
+  const own = Object.fromEntries([...since].filter(([disk]) => disk.startsWith(`${id}/`)));
+  const cycle: CycleMark = { operation: call.operationId, machines, since: own, consistency: 'crash' };
+  const note = (more: Partial<CycleMark>) =>
+    changeMarks(fabric, id, (marks) => ({ ...claimed(fabric, marks), cycle: { ...cycle, ...more } }), call);
+  if (consistency === 'application' && possible === undefined) {
+    await note({ consistency: 'application' });
+    try {
+      await takeRecovery(fabric, { id, host }, 'application', call);
+      return await noteTaken(fabric, look, call);
+    } catch (error) {
+      if (orElse === 'refuse' || !isDrError(error) || !mayFallBack(error)) throw asQuiesce(error, id);
+      await note({ fellBackBecause: error.message });
+    }
+  } else {
+    await note(possible === undefined ? {} : { fellBackBecause: possible });
+  }
+  await takeRecovery(fabric, { id, host }, 'crash', call);
+  return noteTaken(fabric, look, call);
+};
+
+/** Marks of another installation: the machine has changed hands, which the engine has decided by its epoch. */
+const claimed = (fabric: Fabric, marks: Marks): Marks =>
+  marks.owner === fabric.ownerId ? marks : { owner: fabric.ownerId, ...(marks.epoch ? { epoch: marks.epoch } : {}) };
+
+/** What a host says to a guest that could not be quiesced is a general failure: everything that is none of these may be that. */
+const mayFallBack = (error: DrError): boolean =>
+  !isDrError(
+    error,
+    'PERMISSION_DENIED',
+    'CONNECTION_LOST',
+    'CONNECTION_REFUSED',
+    'TIMED_OUT',
+    'NOT_FOUND',
+    'HOST_BUSY',
+    'TASK_IN_PROGRESS',
+    'TARGET_FULL',
+  );
+
+const asQuiesce = (error: unknown, id: MachineId): unknown =>
+  isDrError(error) && mayFallBack(error)
+    ? new DrError('QUIESCE_FAILED', `the guest of machine ${id} could not be quiesced: ${error.message}`, {
+        context: { machine: id },
+        cause: error,
+      })
+    : error;
+
+const applicationFinding = async ({ vm, id }: Look): Promise<string | undefined> =>
+  powerOf(vm) === 'on' ? undefined : `machine ${id} does not run`;
+
+const noteTaken = async (fabric: Fabric, look: Look, call: Call): Promise<string> => {
+  const made = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
+  const [only] = made;
+  if (only && made.length === 1) return noteCheckpoint(fabric, look.id, only.id, call);
+  if (only) throw busy(look.id, 'has got a backup checkpoint of another product at the same time', 'wait for the backup to end');
+  throw new DrError('SNAPSHOT_GONE', `the checkpoint of machine ${look.id} is gone right after it was taken`, {
+    context: { machine: look.id },
+  });
+};
+
+const noteCheckpoint = async (fabric: Fabric, id: MachineId, checkpoint: string, call: Call): Promise<string> => {
+  await changeMarks(fabric, id, (marks) => (marks.cycle ? { ...marks, cycle: { ...marks.cycle, checkpoint } } : marks), call);
+  return checkpoint;
+};
+
+interface Frozen {
+  readonly part: Part;
+  readonly look: Look;
+  readonly cycle: CycleMark;
+  readonly snapshot: Checkpoint;
+  readonly drives: readonly Drive[];
+}
+
+/** Undefined when the checkpoint is not ours, or not there. */
+const frozenOf = async (fabric: Fabric, part: Part, call: Call): Promise<Frozen | undefined> => {
+  const look = await lookAt(fabric, part.machine, call);
+  return fabric.held(look, () => frozenAt(fabric, part, look, call), call);
+};
+
+const frozenAt = async (fabric: Fabric, part: Part, look: Look, call: Call): Promise<Frozen | undefined> => {
+  const cycle = cycleOf(fabric, look);
+  if (cycle?.checkpoint !== part.checkpoint || cycle.converting) return undefined;
+  const snapshot = (await snapshotsOf(fabric, look, call)).find(({ id }) => id === part.checkpoint);
+  if (!snapshot) return undefined;
+  return {
+    part,
+    look,
+    cycle,
+    snapshot,
+    drives: drivesOf({ vm: look.vm, ...(await frozenDisks(fabric, look.host, part.checkpoint, call)) }),
+  };
+};
+
+const describe = async (fabric: Fabric, parts: readonly Part[], call: Call): Promise<Snapshot> => {
+  const found: Frozen[] = [];
+  for (const part of parts) {
+    const frozen = await frozenOf(fabric, part, call);
+    if (!frozen) throw gone(parts.map(partId).join(SEPARATOR));
+    found.push(frozen);
+  }
+  const volumes = await storages(fabric, call);
+  const times = found.map(({ snapshot }) => Date.parse(snapshot.createdAt));
+  const [first] = found as [Frozen];
+  const fellBack = found.find(({ cycle }) => cycle.fellBackBecause !== undefined)?.cycle.fellBackBecause;
+  return {
+    id: parts.map(partId).join(SEPARATOR) as SnapshotId,
+    machines: parts.map(({ machine }) => machine),
+    takenAt: first.snapshot.createdAt,
+    operationId: first.cycle.operation,
+    atomicity: found.length > 1 ? { skewedMs: Math.max(...times) - Math.min(...times) } : 'instant',
+    consistency: found.every(({ cycle }) => cycle.consistency === 'application') ? 'application' : 'crash',
+    ...(fellBack === undefined ? {} : { fellBackBecause: fellBack }),
+    disks: found.flatMap(({ part, drives }) =>
+      drives.map(({ id, sizeBytes, identifier }) => ({
+        disk: id,
+        machine: part.machine,
+        sizeBytes,
+        baseline: baselineOf(part.checkpoint, identifier),
+      })),
+    ),
+    specs: new Map(
+      found.map(({ part, look, drives }) => {
+        // The machine's own definition with the disks as they were: only those can have changed places since.
+        const vhds = new Map(drives.map(({ path, vhd }) => [path.toLowerCase(), vhd]));
+        const rows = { ...look, drives: look.drives.map((row, at) => ({ ...row, Path: drives[at]?.path ?? text(row, 'Path') })), vhds };
+        return [part.machine, specOf(rows, storageFinder(volumes, look.host))];
+      }),
+    ),
+  };
+};
+
+const gone = (id: string): DrError => new DrError('SNAPSHOT_GONE', `snapshot ${id} does not exist any more`, { context: { snapshot: id } });
+
+async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapshot> {
+  const parts = new Map<string, { readonly part: Part; readonly machines: readonly MachineId[] }[]>();
+  for (const host of await fabric.hosts(call)) {
+    const rows = await fabric.rows(host, [{ cmdlet: 'Get-VM', params: {}, select: ['Id', 'Notes'] }], call);
+    for (const row of rows) {
+      const { marks } = readable(text(row, 'Notes'));
+      if (marks?.owner !== fabric.ownerId || marks.cycle?.checkpoint === undefined) continue;
+      const machine = text(row, 'Id').toLowerCase() as MachineId;
+      fabric.note(machine, host);
+      const { operation, checkpoint, machines } = marks.cycle;
+      parts.set(operation, [...(parts.get(operation) ?? []), { part: { machine, checkpoint }, machines }]);
+    }
+  }
+  for (const found of parts.values()) {
+    call.signal.throwIfAborted();
+    const order = found[0]?.machines ?? [];
+    const sorted = found.map(({ part }) => part).sort((a, b) => order.indexOf(a.machine) - order.indexOf(b.machine));
+    // One that is released while the list is read is left out; the others are not its victims.
+    const snapshot = await describe(fabric, sorted, call).catch((error: unknown) => {
+      if (!isDrError(error, 'SNAPSHOT_GONE', 'NOT_FOUND')) throw error;
+      return undefined;
+    });
+    if (snapshot) yield snapshot;
+  }
+  call.signal.throwIfAborted();
+}
+
+/** A line that somebody has changed is that machine's trouble, not the list's. */
+const readable = (notes: string) => {
+  try {
+    return readNotes(notes);
+  } catch (error) {
+    if (!isDrError(error, 'PROTOCOL_ERROR')) throw error;
+    return { text: notes, marks: undefined };
+  }
+};
+
+/** SNAPSHOT_GONE when nothing is left of it, NOT_FOUND for a disk that it does not have. */
+const findDisk = async (fabric: Fabric, id: SnapshotId, disk: DiskId, call: Call) => {
+  for (const part of partsOf(id)) {
+    const found = await frozenOf(fabric, part, call).catch((error: unknown) => {
+      if (isDrError(error, 'NOT_FOUND')) return undefined;
+      throw error;
+    });
+    if (!found) throw gone(id);
+    const frozen = found.drives.find((one) => one.id === disk);
+    if (frozen) return { ...found, frozen };
+  }
+  throw new DrError('NOT_FOUND', `snapshot ${id} has no disk ${disk}`, { context: { kind: 'disk', disk, snapshot: id } });
+};
+
+// ---- releasing -------------------------------------------------------------------------------------------------------
+
+const release = async (ground: Ground, part: Part, outcome: 'sealed' | 'abandoned', call: Call): Promise<void> => {
+  let look: Look;
+  try {
+    look = await lookAt(ground.fabric, part.machine, call);
+  } catch (error) {
+    if (isDrError(error, 'NOT_FOUND')) return;
+    throw error;
+  }
+  await ground.fabric.held(look, () => releaseAt(ground, { part, look, outcome }, call), call);
+};
+
+interface Release {
+  readonly part: Part;
+  readonly look: Look;
+  readonly outcome: 'sealed' | 'abandoned';
+}
+
+const releaseAt = async ({ fabric, disks }: Ground, { part, look, outcome }: Release, call: Call): Promise<void> => {
+  const cycle = cycleOf(fabric, look);
+  if (cycle?.checkpoint !== part.checkpoint) return;
+  const { host, id } = look;
+  const isThere = (await snapshotsOf(fabric, look, call)).some((one) => one.id === part.checkpoint);
+  if (isThere) {
+    const { drives } = await frozenDisks(fabric, host, part.checkpoint, call);
+    await disks.release(
+      host,
+      drives.map((row) => text(row, 'Path')),
+      call,
+    );
+  }
+  const point = outcome === 'sealed' || cycle.converting ? await convert(fabric, { look, cycle, isThere }, call) : undefined;
+  if (isThere && outcome === 'abandoned' && !cycle.converting) await destroyCheckpoint(fabric, host, part.checkpoint, call);
+  await changeMarks(
+    fabric,
+    id,
+    (marks) => {
+      const rest = without(marks, 'cycle');
+      return point === undefined ? rest : { ...rest, points: { ...rest.points, [part.checkpoint]: point } };
+    },
+    call,
+  );
+  await awaitMerge(fabric, id, call);
+};
+
+/** A reference point says neither whose it is nor what it was: it is the one that was not there before. Two such are nobody's: then the next cycle compares. */
+const convert = async (
+  fabric: Fabric,
+  { look, cycle, isThere }: { readonly look: Look; readonly cycle: CycleMark; readonly isThere: boolean },
+  call: Call,
+): Promise<string | undefined> => {
+  const { id, host } = look;
+  const list = async () => (await referencePointsOf(fabric, id, host, call)).map((point) => point.id);
+  const before = cycle.converting ?? (await list());
+  if (!cycle.converting)
+    await changeMarks(fabric, id, (marks) => (marks.cycle ? { ...marks, cycle: { ...marks.cycle, converting: before } } : marks), call);
+  if (isThere) await convertToReferencePoint(fabric, host, cycle.checkpoint ?? '', call);
+  const fresh = (await list()).filter((point) => !before.includes(point));
+  return fresh.length === 1 ? fresh[0] : undefined;
+};
