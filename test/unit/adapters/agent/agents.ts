@@ -19,17 +19,20 @@ export const MiB: number = 1 << 20;
 
 export const ROOT: string = join(import.meta.dirname, '../../../..');
 
-export const codeOf = (promise: Promise<unknown>): Promise<string> =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (isDrError(error) ? error.code : String(error)),
-  );
+export const errorOf = async (promise: PromiseLike<unknown>): Promise<unknown> => {
+  try {
+    await promise;
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+};
 
-export const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
+export const codeOf = async (promise: PromiseLike<unknown>): Promise<string> => {
+  const error = await errorOf(promise);
+  if (error === undefined) return 'none';
+  return isDrError(error) ? error.code : String(error);
+};
 
 /** Looks until it is so; the runner's time-out ends it otherwise. */
 export const until = async (isSo: () => boolean | Promise<boolean>): Promise<void> => {
