@@ -5,6 +5,9 @@ import type { Estate } from './estate.ts';
 import { installGuest } from './guest.ts';
 import { firstPlace, newMachine } from './new-machine.ts';
 import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
+import { equipHyperv } from './powershell/equipment.ts';
+import { writeLabels } from './powershell/marks.ts';
+import type { Hv } from './powershell/model.ts';
 import { PROFILES } from './profiles.ts';
 import type { EndpointRecord, PlaceRecord } from './records.ts';
 import { addAppliance, equipVcenter } from './vsphere/appliance.ts';
@@ -67,12 +70,17 @@ const buildEndpoint = (estate: Estate, site: string, spec: EndpointSpec): void =
   };
   for (const name of spec.networks) add('network', name);
   for (const { name, capacityBytes } of spec.storage) add('storage', name, { capacityBytes });
-  for (const name of spec.hosts ?? [`${spec.name}-host-1`]) add('host', name);
+  for (const name of spec.hosts ?? [onlyHost(spec)]) add('host', name);
   for (const name of spec.pools ?? []) add('pool', name);
   for (const path of spec.folders ?? []) addFolders(path, add, endpoint);
   equipVcenter(estate, endpoint);
+  equipHyperv(estate, endpoint, spec.hyperv?.kind);
   for (const machine of spec.machines ?? []) buildMachine(estate, endpoint, machine);
 };
+
+/** A host of Hyper-V by itself is its endpoint. */
+const onlyHost = ({ name, profile, pools, hyperv }: EndpointSpec): string =>
+  profile === 'hyperv' && (hyperv?.kind ?? (pools?.length ? 'vmm' : 'host')) === 'host' ? name : `${name}-host-1`;
 
 const addFolders = (
   path: string,
@@ -91,6 +99,7 @@ const addFolders = (
 const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): void => {
   const machine = newMachine(estate, endpoint, seed.name, specFor(estate, endpoint, seed));
   Object.assign(machine.labels, seed.labels);
+  if (machine.hv) writeLabels({ estate, endpoint, hyperv: endpoint.hyperv! }, machine as Hv);
   machine.writesPerSecond = seed.writesPerSecond ?? machine.writesPerSecond;
   machine.bootDelayMs = seed.bootDelayMs ?? machine.bootDelayMs;
   machine.shutdownDelayMs = seed.shutdownDelayMs ?? machine.shutdownDelayMs;

@@ -13,6 +13,7 @@ import { stream } from './operations/stream.ts';
 import { target } from './operations/target.ts';
 import { vcenter } from './operations/vcenter.ts';
 import type { EstateArgs, EstateMethod, EstateResult } from './port.ts';
+import { Hosts } from './powershell/sessions.ts';
 import { Vcenters } from './vsphere/vcenters.ts';
 
 type Handler = (context: Context, args: object) => object | Promise<object>;
@@ -22,6 +23,8 @@ export class Dispatcher {
   readonly estate: Estate;
   readonly gate: Gate;
   readonly vcenters: Vcenters;
+  /** Of hyperv endpoints, as PowerShell reaches them. */
+  readonly hosts: Hosts;
   readonly #handlers: Readonly<Record<EstateMethod, Handler>>;
 
   /** `msPerCall`: what a vendor-like call costs on a manual clock. */
@@ -29,6 +32,7 @@ export class Dispatcher {
     this.estate = estate;
     this.gate = new Gate(estate, msPerCall);
     this.vcenters = new Vcenters(this.gate);
+    this.hosts = new Hosts(this.gate);
     const all = {
       ...inventory,
       ...source,

@@ -62,6 +62,12 @@ const machinesIn = (args: object): string[] => {
   return [machine, replica, appliance, ...(machines ?? []), ...(of ? machinesIn(of) : [])].filter((id) => id !== undefined);
 };
 
+const isHypervAct = (act: FaultAct): boolean =>
+  ('vmmsStopsMs' in act && act.vmmsStopsMs >= 0) ||
+  ('job' in act && [10, 32_768].includes(act.job.state)) ||
+  ('mergeStalls' in act && act.mergeStalls) ||
+  ('moves' in act && ['before', 'after'].includes(act.moves));
+
 const assertRule = ({ act, method }: FaultRule): void => {
   const known =
     ('error' in act && act.error in ERRORS) ||
@@ -70,7 +76,8 @@ const assertRule = ({ act, method }: FaultRule): void => {
     ('delayMs' in act && act.delayMs >= 0) ||
     ('cut' in act && ['before', 'after'].includes(act.cut)) ||
     ('crash' in act && ['before', 'after'].includes(act.crash)) ||
-    ('lie' in act && LIES.includes(act.lie));
+    ('lie' in act && LIES.includes(act.lie)) ||
+    (method.startsWith('ps.') && isHypervAct(act));
   if (known && !method.startsWith('lab.')) return;
   throw new DrError('CONFIG_INVALID', `the fault for ${method} does nothing that the lab knows`, { context: { method } });
 };

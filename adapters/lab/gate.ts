@@ -34,6 +34,8 @@ export interface Asked {
   readonly stall: boolean;
   /** The task that the call starts ends with it. */
   readonly taskError?: InjectedError;
+  /** Everything that was asked for, for what only one vendor's wire knows. */
+  readonly acts: readonly FaultAct[];
 }
 
 export class Gate {
@@ -70,7 +72,7 @@ export class Gate {
   /** Drops every connection that was accepted at the endpoint, or at any. */
   cutAll(endpoint: string | undefined): void {
     for (const connection of this.#connections.keys()) {
-      if (endpoint === undefined ? connection.accepted.size > 0 : connection.accepted.has(endpoint)) this.#drop(connection);
+      if (endpoint === undefined ? connection.accepted.size > 0 : connection.accepted.has(endpoint)) this.drop(connection);
     }
   }
 
@@ -114,11 +116,12 @@ export class Gate {
   }
 
   #cut({ connection, method }: GateCall): never {
-    this.#drop(connection);
+    this.drop(connection);
     throw lost(method);
   }
 
-  #drop(connection: Connection): void {
+  /** Breaks one connection from this side. */
+  drop(connection: Connection): void {
     const kept = this.#connections.get(connection);
     this.disconnect(connection);
     kept?.onCut?.();
@@ -133,6 +136,7 @@ const askedBy = (acts: readonly FaultAct[]): Asked => {
     lies: new Set(acts.flatMap((act) => ('lie' in act ? [act.lie] : []))),
     stall: acts.some((act) => 'stall' in act),
     ...(taskError ? { taskError } : {}),
+    acts,
   };
 };
 

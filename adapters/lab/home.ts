@@ -17,6 +17,7 @@ import { fileStore } from './backing.ts';
 import { build } from './build.ts';
 import { Estate } from './estate.ts';
 import type { EstateSpec, Truth } from './port.ts';
+import { equipHyperv } from './powershell/equipment.ts';
 import { type SavedState, STATE_VERSION, type VolumeRecord } from './records.ts';
 import type { ClockMode } from './timeline.ts';
 import { Tracker } from './tracker.ts';
@@ -99,6 +100,7 @@ export class LabHome {
     openVolumes(estate, saved.volumes, say);
     for (const endpoint of estate.endpoints.values()) {
       equipVcenter(estate, endpoint);
+      equipHyperv(estate, endpoint);
       addAppliance(estate, endpoint);
     }
     removeStrangers(estate, join(this.#directory, 'disks'));

@@ -1,4 +1,5 @@
 import type { Clock } from '../../core/ports/runtime.ts';
+import type { OpenPowerShell } from '../powershell/port.ts';
 import type { OpenWire } from '../vsphere/port.ts';
 import { type BackingStore, memoryStore } from './backing.ts';
 import { build } from './build.ts';
@@ -6,6 +7,7 @@ import { Dispatcher } from './dispatch.ts';
 import { Estate } from './estate.ts';
 import type { Connection } from './gate.ts';
 import type { EstateArgs, EstateMethod, EstatePort, EstateResult, EstateSpec } from './port.ts';
+import { openInProcessPowerShell } from './powershell/open.ts';
 import type { ClockMode } from './timeline.ts';
 import { openInProcessWire } from './vsphere/wire.ts';
 
@@ -29,6 +31,8 @@ export interface InProcessEstate extends AsyncDisposable {
   readonly estate: Estate;
   /** Speaks to the vCenters of the estate; a vmware endpoint's name is its address. */
   readonly openWire: OpenWire;
+  /** Sessions at the hosts of hyperv endpoints; a host's name is its address. */
+  readonly openPowerShell: OpenPowerShell;
 }
 
 /** The lab without a process: cheap enough for a sweep to make thousands. */
@@ -48,6 +52,7 @@ export const serveInProcess = (dispatcher: Dispatcher): InProcessEstate => {
     control: open(),
     clock: { now: () => estate.timeline.now(), sleep: (ms, signal) => estate.timeline.sleep(ms, signal) },
     estate,
+    openPowerShell: openInProcessPowerShell(dispatcher.hosts),
     openWire: openInProcessWire((endpoint) => dispatcher.vcenters.of(endpoint)),
     [Symbol.asyncDispose]: async () => {
       estate.timeline.stop();

@@ -110,7 +110,15 @@ export type FaultAct =
   | { readonly cut: 'before' | 'after' }
   /** The endpoint's hosts lose power: machines off, trackers as on a power cut, writes that were not flushed lost in part. */
   | { readonly crash: 'before' | 'after' }
-  | { readonly lie: Lie };
+  | { readonly lie: Lie }
+  /** On the wire of Hyper-V (methods `ps.*`). The host's management service stops, for so long: whatever it serves answers ResourceUnavailable. */
+  | { readonly vmmsStopsMs: number }
+  /** The job that the call starts ends in this state, with this error code. */
+  | { readonly job: { readonly state: 10 | 32768; readonly errorCode: number } }
+  /** The merge that the call starts never ends. */
+  | { readonly mergeStalls: true }
+  /** The machines that the call names move to another node, before or after it. */
+  | { readonly moves: 'before' | 'after' };
 
 export interface FaultRule {
   readonly id?: string;
@@ -149,6 +157,8 @@ export interface EndpointSpec {
   /** Path-like: 'dc-1/vm/prod' makes the folders on the way. */
   readonly folders?: readonly string[];
   readonly machines?: readonly MachineSeed[];
+  /** Of a hyperv endpoint: one host, a failover cluster, or a VMM server over hosts. Unless told: a VMM server when it has pools, a cluster when it has several hosts. */
+  readonly hyperv?: { readonly kind: 'host' | 'cluster' | 'vmm' };
 }
 export interface MachineSeed {
   readonly name: string;

@@ -1,5 +1,6 @@
 import type { MachineId, MachineSpec } from '../../core/contract/index.ts';
 import type { Estate } from './estate.ts';
+import { equipHvMachine } from './powershell/equipment.ts';
 import type { EndpointRecord, MachineRecord, PlaceRecord } from './records.ts';
 import { equipMachine } from './vsphere/equipment.ts';
 
@@ -11,6 +12,7 @@ export const newMachine = (estate: Estate, endpoint: EndpointRecord, name: strin
   const machine = bareMachine(estate, endpoint, name, spec);
   for (const disk of spec.disks) machine.volumes[disk.id] = estate.createLayer(disk.sizeBytes, disk.storage!).name;
   if (endpoint.profile === 'vmware') equipMachine(estate, endpoint, machine);
+  if (endpoint.profile === 'hyperv') equipHvMachine(estate, endpoint, machine);
   return estate.addMachine(machine);
 };
 

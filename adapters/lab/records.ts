@@ -1,6 +1,7 @@
 // What the estate consists of, as it is kept in the state file: plain data.
 import type { Baseline, DiskId, Epoch, Finding, ForkId, MachineId, MachineSpec, NicId, Place, PlaceId } from '../../core/contract/index.ts';
 import type { ProfileName, SnapshotInfo, Violation } from './port.ts';
+import type { HvRecord, HypervRecord } from './powershell/model.ts';
 import type { TrackerState } from './tracker.ts';
 import type { VcenterRecord, VmRecord } from './vsphere/model.ts';
 
@@ -32,6 +33,8 @@ export interface EndpointRecord {
   fences: Record<string, Epoch>;
   /** Of a vmware endpoint: what its vCenter knows. */
   vsphere?: VcenterRecord;
+  /** Of a hyperv endpoint: its hosts, and what is on them. */
+  hyperv?: HypervRecord;
 }
 
 export interface MachineRecord {
@@ -62,6 +65,8 @@ export interface MachineRecord {
   fork?: ForkId;
   /** Of a machine of a vmware endpoint. */
   vm?: VmRecord;
+  /** Of a machine of a hyperv endpoint. */
+  hv?: HvRecord;
 }
 
 export interface ReplicaMark {
