@@ -32,11 +32,21 @@ export const readArgument = (argument: Argument, found: Found): Value => {
 };
 
 /** One object is passed as itself, several as a list. */
-const referenced = ({ $step, $property }: StepRef, found: Found): Value => {
-  const objects = found[$step] ?? [];
+const referenced = ({ $step, $property, $where }: StepRef, found: Found): Value => {
+  const objects = (found[$step] ?? []).filter((one) => !$where || textOf(one.read($where.property) ?? null) === $where.is.toLowerCase());
+  if (objects.length === 0)
+    throw new PsFailure({
+      category: 'PermissionDenied',
+      id: 'Warmsite.NothingFound',
+      message: `step ${$step} has found nothing`,
+      type: 'System.InvalidOperationException',
+    });
   const values = $property === undefined ? objects : objects.map((one) => plainOf(one.read($property) ?? null));
   return values.length === 1 ? values[0]! : values;
 };
+
+/** As -eq compares it: in any case. */
+const textOf = (cell: Cell): string => String(plainOf(cell)).toLowerCase();
 
 const plainOf = (cell: Cell): Value => {
   if (cell === null || typeof cell !== 'object' || cell instanceof PsObject) return cell;
