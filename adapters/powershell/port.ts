@@ -8,6 +8,8 @@ import type { Cmdlet } from './allowed.ts';
  */
 export interface StepRef {
   readonly $step: number;
+  /** Only those with this value of this property; text in any case is equal. */
+  readonly $where?: { readonly property: string; readonly is: string };
   readonly $property?: string;
 }
 

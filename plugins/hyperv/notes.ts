@@ -18,6 +18,10 @@ export interface ForkMark {
   readonly replica: MachineId;
   /** Of a fork that is the replica itself: the checkpoint under it. */
   readonly checkpoint?: string;
+  /** Of such a fork: how the replica was called before. */
+  readonly name?: string;
+  /** Of such a fork: files of disks that its point does not have. They go when it is promoted. */
+  readonly drop?: readonly string[];
   readonly disks: Readonly<Record<string, DiskId>>;
   readonly nics: Readonly<Record<string, string>>;
 }
@@ -43,6 +47,8 @@ export interface Marks {
   readonly cycle?: CycleMark;
   /** Checkpoints of sealed cycles, by what is left of them: the reference point that each became. */
   readonly points?: Readonly<Record<string, string>>;
+  /** Of a replica: a machine of its own stands, or stood, on its disks. */
+  readonly lent?: true;
   /** The fork whose promotion has begun or ended. */
   readonly promoted?: string;
 }

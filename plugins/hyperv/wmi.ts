@@ -111,7 +111,16 @@ const failed = ({ host, method, what }: Omit<Job, 'job'>, code: number, descript
   );
 
 /** An instance as text, as methods take settings (DSP0201: CIM-XML). */
-export const embedded = (className: string, properties: Readonly<Record<string, readonly [type: string, value: string]>>): string =>
+export const embedded = (
+  className: string,
+  properties: Readonly<Record<string, readonly [type: string, value: string | readonly string[]]>>,
+): string =>
   `<INSTANCE CLASSNAME="${className}">${Object.entries(properties)
-    .map(([name, [type, value]]) => `<PROPERTY NAME="${name}" TYPE="${type}"><VALUE>${value}</VALUE></PROPERTY>`)
+    .map(([name, [type, value]]) =>
+      typeof value === 'string'
+        ? `<PROPERTY NAME="${name}" TYPE="${type}">${valueOf(value)}</PROPERTY>`
+        : `<PROPERTY.ARRAY NAME="${name}" TYPE="${type}"><VALUE.ARRAY>${value.map(valueOf).join('')}</VALUE.ARRAY></PROPERTY.ARRAY>`,
+    )
     .join('')}</INSTANCE>`;
+
+const valueOf = (text: string): string => `<VALUE>${text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')}</VALUE>`;

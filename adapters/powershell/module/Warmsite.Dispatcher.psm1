@@ -68,6 +68,8 @@ $script:types = @{ uint8 = [byte]; uint16 = [uint16]; uint32 = [uint32]; uint64 
 
 function Get-DrReferenced($Reference, $Objects) {
     $found = @($Objects[$Reference.'$step'])
+    $where = $Reference.PSObject.Properties['$where']
+    if ($null -ne $where) { $found = @($found | Where-Object { [string]$_.($where.Value.property) -eq $where.Value.is }) }
     if ($found.Count -eq 0) { throw (New-Refusal 'Warmsite.NothingFound' "step $($Reference.'$step') has found nothing") }
     $property = $Reference.PSObject.Properties['$property']
     if ($null -ne $property) { $found = @(foreach ($one in $found) { $one.($property.Value) }) }

@@ -1,0 +1,246 @@
+// Replicas: machines made, adopted, reshaped and deleted; their disks written by the agent of the host that has them.
+import {
+  type Call,
+  type DiskId,
+  DrError,
+  type Finding,
+  isDrError,
+  type MachineId,
+  type MachineSpec,
+  type Placed,
+  type ReplicaDisk,
+  type ReplicaRequest,
+  type Target,
+} from '../../core/contract/index.ts';
+import { assertEpoch, type Epochs } from '../../core/plugin-kit/index.ts';
+import { addDisks, build, dismantle, findMachines, hostOf, removeFile, type Slot } from './build.ts';
+import type { Disks } from './disks.ts';
+import { type Fabric, vmById } from './fabric.ts';
+import { forksOf, forksOn } from './forks.ts';
+import { type Look, lookAt } from './look.ts';
+import { type Drive, drivesOf, powerOf } from './machine.ts';
+import { changeMarks, without } from './marks.ts';
+import type { Marks, ReplicaMark } from './notes.ts';
+import { type Storage, storages } from './places.ts';
+import { assertNoForeign, assertOff, matchDisks, ownReplica, placedAs } from './replica.ts';
+
+export interface Ground {
+  readonly fabric: Fabric;
+  readonly disks: Disks;
+  readonly epochs: Epochs;
+}
+
+export const targetOf = (ground: Ground): Target => ({
+  createReplica: (spec, as, call) => createReplica(ground, spec, as, call),
+  adoptReplica: (id, spec, call) => adoptReplica(ground, id, spec, call),
+  reshapeReplica: (id, spec, call) => reshapeReplica(ground, id, spec, call),
+  deleteReplicaDisk: (id, disk, call) => deleteReplicaDisk(ground, { id, disk }, call),
+  deleteReplica: (id, call) => deleteReplica(ground, id, call),
+  openReplicaDisk: (id, disk, call) => openReplicaDisk(ground, { id, disk }, call),
+  forks: forksOf(ground),
+});
+
+// ---- making ----------------------------------------------------------------------------------------------------------
+
+const createReplica = async ({ fabric, disks }: Ground, spec: MachineSpec, as: ReplicaRequest, call: Call): Promise<Placed> => {
+  const { operationId } = call;
+  const [made] = await findMachines(
+    fabric,
+    ({ marks }) => marks?.owner === fabric.ownerId && marks.replica?.operation === operationId,
+    call,
+  );
+  const { host, storage } = await placeOf(fabric, as, call);
+  const mark = ({ disks: ids, nics }: { disks: ReplicaMark['disks']; nics: ReplicaMark['nics'] }): Marks => ({
+    owner: fabric.ownerId,
+    replica: { operation: operationId, adopted: false, disks: ids, nics },
+  });
+  const id = made?.id ?? (await build(fabric, disks, { spec, name: as.name, host, storage, nics: as.nics, mark }, call));
+  const look = await lookAt(fabric, id, call);
+  return placedAs(fabric, look, { spec, known: look.notes.marks?.replica, findings: findingsFor(spec, as) }, call);
+};
+
+/** The storage that was asked for and a host that has it, else the one with most room. */
+const placeOf = async (fabric: Fabric, { storage, host }: ReplicaRequest, call: Call): Promise<{ host: string; storage: Storage }> => {
+  const [all, hosts] = [await storages(fabric, call), await fabric.hosts(call)];
+  const wantedHost = hostOf(hosts, host);
+  if (wantedHost === undefined)
+    throw new DrError('NOT_FOUND', `there is no host ${host} that is up`, { context: { kind: 'host', place: host ?? '' } });
+  const fits = (one: Storage) => one.host === undefined || (host === undefined ? hosts.includes(one.host) : one.host === wantedHost);
+  const [most] = all.filter(fits).toSorted((a, b) => b.freeBytes - a.freeBytes);
+  const wanted = storage === undefined ? most : all.find((one) => one.id === storage && fits(one));
+  if (wanted) return { host: wanted.host ?? wantedHost, storage: wanted };
+  throw new DrError('NOT_FOUND', `there is no storage ${storage ?? ''} for the replica at ${fabric.center}`, {
+    hint: 'map the storage to one that a host of the endpoint has',
+    context: { kind: 'storage', place: storage ?? '' },
+  });
+};
+
+const findingsFor = (spec: MachineSpec, { nics }: ReplicaRequest): Finding[] => {
+  const findings: Finding[] = [];
+  if (spec.tpm)
+    findings.push({
+      code: 'TPM_IS_NEW',
+      level: 'warning',
+      message: 'a TPM does not follow a disk copy',
+      hint: 'have the recovery key of the guest at hand',
+    });
+  if ([...nics.values()].includes('disconnected'))
+    findings.push({
+      code: 'NIC_DISCONNECTED',
+      level: 'warning',
+      message: 'a network card of the replica has no network',
+      hint: 'map the network of the source, then reprotect or connect the card by hand',
+    });
+  return findings;
+};
+
+// ---- adopting and reshaping --------------------------------------------------------------------------------------------
+
+/** A machine that was there before: failback, or a restored copy. */
+const adoptReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: MachineSpec, call: Call): Promise<Placed> => {
+  const look = await lookAt(fabric, id, call);
+  const held = look.notes.marks?.epoch;
+  assertEpoch(id, held, call.fence);
+  assertOff(look, 'is running and cannot be adopted', 'shut the machine down, then adopt it');
+  await assertNoForeign(fabric, look, call);
+  const { matched, missing } = matchDisks(look, spec);
+  for (const { want, have } of matched) assertLargeEnough(have, want.sizeBytes);
+  const added = missing.length === 0 ? {} : await addDisks(fabric, { ...placeBeside(look), spec, id, only: missing }, call);
+  await disks.release(
+    look.host,
+    drivesOf(look).map(({ path }) => path),
+    call,
+  );
+  const known = look.notes.marks?.owner === fabric.ownerId ? look.notes.marks.replica : undefined;
+  const cards = spec.nics.flatMap((nic, at): [string, string][] => {
+    const card = look.adapters[at];
+    return card ? [[nic.id, known?.nics[nic.id] ?? cardIds(look)[at]!]] : [];
+  });
+  const replica: ReplicaMark = {
+    ...(known?.operation === undefined ? {} : { operation: known.operation }),
+    adopted: known?.adopted ?? true,
+    disks: { ...Object.fromEntries(matched.map(({ want, have }) => [want.id, have.id])), ...added },
+    nics: Object.fromEntries(cards),
+  };
+  await changeMarks(
+    fabric,
+    id,
+    (marks) => ({
+      ...without(marks, 'promoted'),
+      owner: fabric.ownerId,
+      replica,
+      ...(marks.owner === fabric.ownerId ? {} : { points: {} }),
+    }),
+    call,
+  );
+  await fabric.onOwner(id, [vmById(id), { cmdlet: 'Set-VM', params: { VM: { $step: 0 }, AutomaticStartAction: 'Nothing' } }], call);
+  return placedAs(fabric, await lookAt(fabric, id, call), { spec, known: replica, findings: [] }, call);
+};
+
+const cardIds = ({ id, adapters }: Look): string[] =>
+  adapters.map((adapter) => `${id}/${String(adapter['Id']).split('\\').at(-1)?.toLowerCase()}`);
+
+const assertLargeEnough = ({ id, sizeBytes }: Drive, wanted: number): void => {
+  if (sizeBytes >= wanted) return;
+  throw new DrError('STATE_CONFLICT', `disk ${id} has ${sizeBytes} bytes, and ${wanted} are needed`, {
+    hint: 'make the disk as large as the source’s, then adopt the machine',
+    context: { disk: id, sizeBytes, needBytes: wanted },
+  });
+};
+
+/** New files lie beside those that are there. */
+const placeBeside = (look: Look): { readonly host: string; readonly folder: string; readonly taken: readonly Slot[] } => {
+  const [first] = drivesOf(look);
+  const folder = (first?.path ?? '').replace(/\\[^\\]*$/, '');
+  const taken = drivesOf(look).flatMap(({ controller, number, location }) =>
+    controller === 'PMEM' ? [] : [{ controller, number, location }],
+  );
+  return { host: look.host, folder, taken };
+};
+
+const reshapeReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: MachineSpec, call: Call): Promise<Placed> => {
+  const look = await ownReplica(fabric, id, call);
+  assertOff(look, 'is running and cannot be reshaped', 'discard or commit what runs on it first');
+  await assertNoForks({ fabric, look }, call);
+  const { matched, missing } = matchDisks(look, spec);
+  for (const { want, have } of matched) {
+    if (want.sizeBytes <= have.sizeBytes) continue;
+    await disks.release(look.host, [have.path], call);
+    const SizeBytes = { $type: 'uint64', value: String(want.sizeBytes) } as const;
+    await fabric.run(look.host, [{ cmdlet: 'Resize-VHD', params: { Path: have.path, SizeBytes } }], call, call.deadlineMs);
+  }
+  const added = missing.length === 0 ? {} : await addDisks(fabric, { ...placeBeside(look), spec, id, only: missing }, call);
+  const replica: ReplicaMark = { ...look.mark, disks: { ...look.mark.disks, ...added } };
+  await changeMarks(fabric, id, (marks) => ({ ...marks, replica }), call);
+  return placedAs(fabric, await lookAt(fabric, id, call), { spec, known: replica, findings: [] }, call);
+};
+
+export const assertNoForks = async ({ fabric, look }: { readonly fabric: Fabric; readonly look: Look }, call: Call): Promise<void> => {
+  const [fork] = await forksOn(fabric, look, call);
+  if (fork === undefined) return;
+  throw new DrError('STATE_CONFLICT', `the fork ${fork} runs on replica ${look.id}`, {
+    hint: 'discard or promote the fork first',
+    context: { machine: look.id, fork },
+  });
+};
+
+// ---- taking away -------------------------------------------------------------------------------------------------------
+
+const deleteReplicaDisk = async (
+  { fabric, disks }: Ground,
+  { id, disk }: { readonly id: MachineId; readonly disk: DiskId },
+  call: Call,
+): Promise<void> => {
+  const look = await ownReplica(fabric, id, call);
+  const drive = drivesOf(look).find((one) => one.id === disk);
+  if (drive) {
+    assertOff(look, 'is running', 'discard or commit what runs on it first');
+    await assertNoForks({ fabric, look }, call);
+    await disks.release(look.host, [drive.path], call);
+    const VMHardDiskDrive = { $step: 1, $where: { property: 'Path', is: drive.path } };
+    await fabric.run(
+      look.host,
+      [
+        vmById(id),
+        { cmdlet: 'Get-VMHardDiskDrive', params: { VM: { $step: 0 } } },
+        { cmdlet: 'Remove-VMHardDiskDrive', params: { VMHardDiskDrive } },
+      ],
+      call,
+    );
+    await removeFile(fabric, look.host, drive.path, call);
+  }
+  const rest = Object.fromEntries(Object.entries(look.mark.disks).filter(([, here]) => here !== disk));
+  await changeMarks(fabric, id, (marks) => (marks.replica ? { ...marks, replica: { ...marks.replica, disks: rest } } : marks), call);
+};
+
+const deleteReplica = async ({ fabric, disks }: Ground, id: MachineId, call: Call): Promise<void> => {
+  let look: Look & { readonly mark: ReplicaMark };
+  try {
+    look = await ownReplica(fabric, id, call);
+  } catch (error) {
+    if (isDrError(error, 'NOT_FOUND')) return;
+    throw error;
+  }
+  assertOff(look, 'is running and is not deleted', 'power the machine off first');
+  await assertNoForks({ fabric, look }, call);
+  await dismantle({ fabric, disks }, { id, host: look.host }, call);
+};
+
+// ---- disks -------------------------------------------------------------------------------------------------------------
+
+const openReplicaDisk = async (
+  { fabric, disks, epochs }: Ground,
+  { id, disk }: { readonly id: MachineId; readonly disk: DiskId },
+  call: Call,
+): Promise<ReplicaDisk> => {
+  const look = await ownReplica(fabric, id, call);
+  epochs.note(id, look.notes.marks?.epoch);
+  const drive = drivesOf(look).find((one) => one.id === disk);
+  if (!drive) throw new DrError('NOT_FOUND', `replica ${id} has no disk ${disk}`, { context: { kind: 'disk', machine: id, disk } });
+  const [fork] = await forksOn(fabric, look, call);
+  if (fork !== undefined)
+    throw new DrError('FILE_LOCKED', `disk ${disk} of replica ${id} lies under a fork`, { context: { machine: id, disk, fork } });
+  if (powerOf(look.vm) !== 'off') throw new DrError('FILE_LOCKED', `machine ${id} runs on its disks`, { context: { machine: id } });
+  await assertNoForeign(fabric, look, call);
+  return epochs.fenced(id, await disks.openWrite(look.host, drive.path, call));
+};
