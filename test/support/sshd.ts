@@ -63,6 +63,8 @@ export interface SshdOptions {
   /** Lines of sshd_config, before ours: sshd takes the first of each. */
   readonly config?: readonly string[];
   readonly listen?: string;
+  /** Its own SFTP, unless told. */
+  readonly sftp?: boolean;
 }
 
 export class Sshd implements AsyncDisposable {
@@ -81,7 +83,7 @@ export class Sshd implements AsyncDisposable {
     this.listen = listen;
   }
 
-  static async start({ hostKeys = ['ed25519'], config = [], listen = '127.0.0.1' }: SshdOptions = {}): Promise<Sshd> {
+  static async start({ hostKeys = ['ed25519'], config = [], listen = '127.0.0.1', sftp = true }: SshdOptions = {}): Promise<Sshd> {
     const sshd = new Sshd(await freePort(), listen);
     try {
       makeKey(sshd.keyFile);
@@ -97,7 +99,7 @@ export class Sshd implements AsyncDisposable {
         'UsePAM no',
         'PasswordAuthentication no',
         'KbdInteractiveAuthentication no',
-        'Subsystem sftp internal-sftp',
+        ...(sftp && !config.some((line) => line.startsWith('Subsystem')) ? ['Subsystem sftp internal-sftp'] : []),
         'PermitRootLogin prohibit-password',
         'MaxStartups 100',
         'LogLevel INFO',
@@ -159,6 +161,14 @@ export class Sshd implements AsyncDisposable {
       return direct.flatMap((child) => [child, ...below(child)]);
     };
     return below(this.pid);
+  }
+
+  /** Those of its children whose command line has this in it. */
+  running(command: string): number[] {
+    return this.children.filter((pid) => {
+      const path = `/proc/${pid}/cmdline`;
+      return existsSync(path) && readFileSync(path, 'utf8').includes(command);
+    });
   }
 
   /** To the server and all that it has started, so that nothing says goodbye. */
