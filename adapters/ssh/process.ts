@@ -1,5 +1,6 @@
 import { Readable, Writable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
+import { DrError } from '../../core/contract/errors.ts';
 import type { SshProcess } from './port.ts';
 
 /** ssh2 keeps up to 2 MiB more for each channel: its window. */
@@ -28,11 +29,11 @@ export class RemoteProcess implements SshProcess {
 
   kill(): void {
     this.#channel.close();
-    this.#stop();
+    this.#stop(new DrError('ABORTED', 'the command was ended here'));
   }
 
   /** With an error, whoever reads knows that more was to come. */
-  #stop(error?: Error): void {
+  #stop(error: Error): void {
     for (const stream of [this.stdin, this.stdout, this.stderr]) stream.destroy(error);
   }
 
