@@ -16,7 +16,7 @@ import {
 } from '../../core/contract/index.ts';
 import type { Epochs } from '../../core/plugin-kit/index.ts';
 import { connectCard } from './build.ts';
-import { type Fabric, vmById } from './fabric.ts';
+import type { Fabric } from './fabric.ts';
 import { lookAt } from './look.ts';
 import { networkPlace, nicIdOf } from './machine.ts';
 import { switches, type VirtualSwitch } from './places.ts';

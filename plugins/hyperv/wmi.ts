@@ -118,9 +118,10 @@ export const embedded = (
   `<INSTANCE CLASSNAME="${className}">${Object.entries(properties)
     .map(([name, [type, value]]) =>
       typeof value === 'string'
-        ? `<PROPERTY NAME="${name}" TYPE="${type}">${valueOf(value)}</PROPERTY>`
-        : `<PROPERTY.ARRAY NAME="${name}" TYPE="${type}"><VALUE.ARRAY>${value.map(valueOf).join('')}</VALUE.ARRAY></PROPERTY.ARRAY>`,
+        ? `<PROPERTY NAME="${name}" TYPE="${type}">${valueElement(value)}</PROPERTY>`
+        : `<PROPERTY.ARRAY NAME="${name}" TYPE="${type}"><VALUE.ARRAY>${value.map(valueElement).join('')}</VALUE.ARRAY></PROPERTY.ARRAY>`,
     )
     .join('')}</INSTANCE>`;
 
-const valueOf = (text: string): string => `<VALUE>${text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')}</VALUE>`;
+const valueElement = (text: string): string =>
+  `<VALUE>${text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')}</VALUE>`;
