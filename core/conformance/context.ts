@@ -273,9 +273,9 @@ export class Context {
     return this.forks.create(replica.id, this.forkRequest(replica, mode), await this.fenced(replica.id, options));
   }
 
-  forkRequest(replica: Replica, mode: 'overlay' | 'clone'): ForkRequest {
+  forkRequest(replica: Replica, mode: 'overlay' | 'clone', purpose: 'test' | 'failover' = 'failover'): ForkRequest {
     const nics = new Map(replica.spec.nics.map((nic): [NicId, 'disconnected'] => [nic.id, 'disconnected']));
-    return { mode, purpose: 'test', name: `${this.#parts.name} fork`, spec: replica.spec, newGenerationId: true, nics };
+    return { mode, purpose, name: `${this.#parts.name} fork`, spec: replica.spec, newGenerationId: true, nics };
   }
 
   /** A disk of the fork by its place in the replica's definition. */

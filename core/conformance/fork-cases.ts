@@ -61,6 +61,10 @@ const promoteAndRead = async (ctx: Context, replica: Replica, fork: Fork): Promi
   return { machine, content: await contentOf(ctx, machine, disk) };
 };
 
+/** A hypervisor may make forks for tests in another way than those for failovers. */
+const shapesOf = ({ forks }: Context) =>
+  forks.modes.flatMap((mode) => (['test', 'failover'] as const).map((purpose) => [mode, purpose] as const));
+
 export const forkCases: readonly Case[] = [
   {
     id: 'FRK-001',
@@ -72,15 +76,15 @@ export const forkCases: readonly Case[] = [
     needs: ['forks', 'replica'],
     run: async (ctx) => {
       const replica = await seeded(ctx, 1);
-      for (const mode of ctx.forks.modes) {
+      for (const [mode, purpose] of shapesOf(ctx)) {
         const call = await ctx.fenced(replica.id);
-        const fork = await ctx.forks.create(replica.id, ctx.forkRequest(replica, mode), call);
+        const fork = await ctx.forks.create(replica.id, ctx.forkRequest(replica, mode, purpose), call);
         const seen = await ctx.session.inventory.getMachine(fork.machine.id, ctx.call());
 
         assertPlaced(`a fork by ${mode}`, fork, replica.spec);
         assert.deepEqual(
           [fork.replica, fork.purpose, fork.operationId, seen.power],
-          [replica.id, 'test', call.operationId, 'off'],
+          [replica.id, purpose, call.operationId, 'off'],
           `a fork by ${mode} has replica ${fork.replica}, purpose ${fork.purpose}, operationId ${fork.operationId} and is ${seen.power}`,
         );
         await ctx.forks.discard(fork.id, await ctx.fenced(replica.id));
@@ -125,8 +129,8 @@ export const forkCases: readonly Case[] = [
     needs: ['forks', 'replica'],
     run: async (ctx) => {
       const replica = await seeded(ctx, 3);
-      for (const mode of ctx.forks.modes) {
-        const fork = await ctx.fork(replica, mode);
+      for (const [mode, purpose] of shapesOf(ctx)) {
+        const fork = await ctx.forks.create(replica.id, ctx.forkRequest(replica, mode, purpose), await ctx.fenced(replica.id));
         await writeFork(ctx, replica, fork, 30);
         const disk = await ctx.openForkDisk(replica, fork);
 
@@ -163,7 +167,8 @@ export const forkCases: readonly Case[] = [
     id: 'FRK-005',
     level: 3,
     title: 'a promoted fork keeps its content',
-    promise: 'promote MUST make what the fork reads the content of the machine that remains, and MUST remove the fork.',
+    promise:
+      'promote of a fork for a failover MUST make what the fork reads the content of the machine that remains, and MUST remove the fork.',
     cause: 'the overlay is dropped instead of merged, or merged into the wrong disk',
     needs: ['forks', 'replica'],
     run: async (ctx) => {

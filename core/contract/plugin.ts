@@ -253,7 +253,7 @@ export interface Forks {
   create(replica: MachineId, as: ForkRequest, call: Call): Promise<Fork>;
   /** Powered off only: older points, boot fixes. */
   openDisk(id: ForkId, disk: DiskId, call: Call): Promise<ReplicaDisk>;
-  /** Also while it runs; returns the machine that remains; restartable. */
+  /** Of a fork for a failover, also while it runs; returns the machine that remains; restartable. A fork for a test is only ever discarded. */
   promote(id: ForkId, call: Call): Promise<Machine>;
   /** Powered off first; succeeds if gone. */
   discard(id: ForkId, call: Call): Promise<void>;
