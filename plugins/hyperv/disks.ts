@@ -1,6 +1,6 @@
 // Bytes of virtual disks: the host attaches a file (Mount-VHD), and the agent on that host reads and writes the device that appears.
 import type { Agent, AgentDevice } from '../../adapters/agent/port.ts';
-import type { Step } from '../../adapters/powershell/port.ts';
+import type { PsRow, Step } from '../../adapters/powershell/port.ts';
 import { type Call, type DiskReader, DrError, isDrError, type ReplicaDisk } from '../../core/contract/index.ts';
 import { Turns } from '../../core/plugin-kit/index.ts';
 import type { Fabric } from './fabric.ts';
@@ -25,6 +25,9 @@ const CLEAN_MS = 120_000;
 const keyOf = (host: string, path: string): string => `${host}|${path.toLowerCase()}`;
 
 const attachedSteps = (path: string): Step[] => [{ cmdlet: 'Get-VHD', params: { Path: path }, select: ['Attached', 'DiskNumber?'] }];
+
+/** A disk that its machine runs on counts as attached too, but is no disk of the host. */
+const isAttached = (row: PsRow): boolean => flag(row, 'Attached') && maybeNumber(row, 'DiskNumber') !== undefined;
 
 export class Disks implements AsyncDisposable {
   readonly #fabric: Fabric;
@@ -61,7 +64,7 @@ export class Disks implements AsyncDisposable {
           if (isDrError(error, 'FILE_LOCKED', 'NOT_FOUND')) return [];
           throw error;
         });
-        if (rows[0] && flag(rows[0], 'Attached')) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+        if (rows[0] && isAttached(rows[0])) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
       });
     }
   }
@@ -151,8 +154,7 @@ export class Disks implements AsyncDisposable {
   /** Of a process that is gone: nobody of this one has it, and two processes never work on one machine. */
   async #detachLeftover(host: string, path: string, call: Call): Promise<void> {
     const [row] = await this.#fabric.rows(host, attachedSteps(path), call);
-    if (row && flag(row, 'Attached') && maybeNumber(row, 'DiskNumber') !== undefined)
-      await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+    if (row && isAttached(row)) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
   }
 
   #detach(host: string, path: string): Promise<void> {

@@ -12,11 +12,7 @@ import { toError } from '../../../../adapters/vsphere/port.ts';
 import {
   type Call,
   DrError,
-  type Epoch,
-  type Finding,
   type ForkRequest,
-  type ItemId,
-  type Log,
   type Machine,
   type MachineId,
   type Placed,
@@ -25,28 +21,15 @@ import {
 } from '../../../../core/contract/index.ts';
 import { createVmwarePlugin, type VmwareTools } from '../../../../plugins/vmware/index.ts';
 import { Vcenter } from '../../../../plugins/vmware/vcenter.ts';
+import { callOf } from '../../../support/calls.ts';
 import { Vim } from '../../../support/vim.ts';
 
+export { callOf, codesOf, epoch, SILENT } from '../../../support/calls.ts';
 export { errorOf } from '../../../support/errors.ts';
 
 export const MIB = 2 ** 20;
 export const OWNER = 'installation-1';
 export const PASSWORD = 'correct-horse-battery';
-export const SILENT: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined };
-
-let serial = 0;
-export const callOf = (more: Partial<Call> = {}): Call => ({
-  signal: new AbortController().signal,
-  deadlineMs: 30_000,
-  log: SILENT,
-  operationId: `operation-${++serial}`,
-  ...more,
-});
-
-export const epoch = (number: number, holder = 'site-a'): Epoch => ({ item: 'item-1' as ItemId, epoch: number, holder });
-
-export const codesOf = (findings: readonly Finding[]): string[] => findings.map(({ code }) => code);
-
 export const disk = (sizeBytes = MIB): MachineSeed['disks'][number] => ({ sizeBytes, contentBytes: sizeBytes / 4 });
 
 interface GroundOptions {
