@@ -34,9 +34,15 @@ export const codeOf = async (promise: PromiseLike<unknown>): Promise<string> => 
   return isDrError(error) ? error.code : String(error);
 };
 
-/** Looks until it is so; the runner's time-out ends it otherwise. */
-export const until = async (isSo: () => boolean | Promise<boolean>): Promise<void> => {
-  while (!(await isSo())) await sleep(2);
+const PATIENCE_MS = 15_000;
+
+/** Looks until it is so. Less patient than the runner, whose time-out would leave this looking. */
+export const until = async (isSo: () => boolean): Promise<void> => {
+  const began = performance.now();
+  while (!isSo()) {
+    if (performance.now() - began > PATIENCE_MS) throw new Error(`it never was so: ${isSo}`);
+    await sleep(2);
+  }
 };
 
 export const random = (length: number, seed = 1): Uint8Array => {
