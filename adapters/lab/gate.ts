@@ -112,6 +112,7 @@ export class Gate {
 
   #crash(call: GateCall): never {
     for (const machine of this.estate.machines.values()) if (machine.endpoint === call.endpoint) this.estate.powerOff(machine, true);
+    this.estate.changed.emit('powerCut', call.endpoint);
     return this.#cut(call);
   }
 

@@ -18,6 +18,7 @@ import { build } from './build.ts';
 import { Estate } from './estate.ts';
 import type { EstateSpec, Truth } from './port.ts';
 import { equipHyperv } from './powershell/equipment.ts';
+import { resumeHosts } from './powershell/nodes.ts';
 import { type SavedState, STATE_VERSION, type VolumeRecord } from './records.ts';
 import type { ClockMode } from './timeline.ts';
 import { Tracker } from './tracker.ts';
@@ -106,6 +107,7 @@ export class LabHome {
     removeStrangers(estate, join(this.#directory, 'disks'));
     if (saved.clean) resume(estate, saved);
     else powerCut(estate, say);
+    for (const endpoint of estate.endpoints.values()) resumeHosts(estate, endpoint, saved.clean);
   }
 }
 

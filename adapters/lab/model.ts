@@ -43,8 +43,12 @@ export interface Truth {
   readonly sequence?: number;
 }
 
+/**
+ * `twoLive`: two copies of one guest can reach production. `parentWritten`: somebody wrote to a disk that others stand on, which are worth nothing
+ * from then on; `identity` is its path.
+ */
 export interface Violation {
-  readonly kind: 'twoLive';
+  readonly kind: 'twoLive' | 'parentWritten';
   readonly at: string;
   readonly identity: string;
   readonly machines: readonly { readonly machine: MachineId; readonly endpoint: string; readonly name: string }[];

@@ -49,6 +49,10 @@ interface AtDevice extends At {
   readonly appliance: MachineId;
   readonly uuid: DiskId;
 }
+interface AtHandle {
+  readonly host: string;
+  readonly handle: number;
+}
 interface Fenced {
   readonly fence?: Epoch | undefined;
 }
@@ -253,6 +257,27 @@ export interface EstateMethods {
   'device.writeZeroes': [AtDevice & { readonly offset: number; readonly length: number }, Nothing];
   'device.flush': [AtDevice, Nothing];
 
+  /** Disks of a simulated Hyper-V host, as its agent sees them: `\\.\PhysicalDriveN` of what is mounted there. A connection that ends closes what it had open. */
+  'agent.open': [
+    { readonly host: string; readonly path: string; readonly forWriting: boolean },
+    { readonly handle: number; readonly sizeBytes: number; readonly logicalSectorBytes: number },
+  ];
+  'agent.read': [AtHandle & { readonly offset: number; readonly length: number }, { readonly data: Uint8Array }];
+  'agent.write': [AtHandle & { readonly offset: number; readonly data: Uint8Array }, Nothing];
+  'agent.writeZeroes': [AtHandle & { readonly offset: number; readonly length: number }, Nothing];
+  'agent.flush': [AtHandle, Nothing];
+  /** `data`: 32 bytes of SHA-256 for each block from `offset` on. */
+  'agent.digests': [
+    AtHandle & { readonly blockBytes: number; readonly offset: number; readonly count: number },
+    { readonly data: Uint8Array },
+  ];
+  'agent.close': [AtHandle, Nothing];
+
+  /** One PowerShell session at a simulated host for each connection. The connection ends with the session. */
+  'powershell.open': [{ readonly host: string; readonly username?: string | undefined; readonly password?: string | undefined }, Nothing];
+  /** A request of the dispatcher and its reply, as they travel to real hosts. */
+  'powershell.run': [{ readonly request: object }, { readonly reply: object }];
+
   'network.connectNic': [AtMachine & Fenced & { readonly nic: NicId; readonly to: PlaceId | 'disconnected' }, Nothing];
   'network.createTest': [At & { readonly operationId: string; readonly like: PlaceId }, { readonly place: Place }];
   'network.deleteTest': [At & { readonly place: PlaceId }, Nothing];
@@ -334,6 +359,30 @@ export interface EstateMethods {
     },
     Nothing,
   ];
+  /** The simulated hosts of a hyperv endpoint; `executable` is what stands in for PowerShell, where the lab is a process of its own. */
+  'lab.powershell': [
+    { readonly endpoint: string },
+    {
+      readonly kind: 'host' | 'cluster' | 'vmm';
+      /** Of the endpoint's own address. */
+      readonly address: string;
+      readonly hosts: readonly string[];
+      readonly username?: string;
+      readonly executable?: string;
+    },
+  ];
+  /** `up`: its power; clustered machines go to another node. `service`: its management service. */
+  'lab.setHost': [
+    {
+      readonly endpoint: string;
+      readonly host: string;
+      readonly up?: boolean | undefined;
+      readonly service?: 'stopped' | 'running' | undefined;
+    },
+    Nothing,
+  ];
+  /** Live migration to another node, which takes some time. */
+  'lab.migrate': [{ readonly machine: MachineId; readonly to?: string | undefined }, Nothing];
   /** Manual clock only. */
   'lab.advance': [{ readonly ms: number }, { readonly now: string }];
   'lab.addFault': [{ readonly rule: FaultRule }, { readonly id: string }];

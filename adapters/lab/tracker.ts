@@ -148,6 +148,15 @@ export class Tracker {
     if (this.#marks.length > 1) this.#marks[0] = { position: this.#marks[0]!.position, owner: 'tracker', dirty: new SparseBitmap() };
   }
 
+  /** What a coarser log knows after a crash: for each change the whole region around it. */
+  coarsen(granules: number): void {
+    for (const { dirty } of this.#marks) {
+      for (const [first, last] of [...dirty.runs()]) {
+        dirty.add(Math.floor(first / granules) * granules, (Math.floor(last / granules) + 1) * granules - 1);
+      }
+    }
+  }
+
   save(): TrackerState {
     const marks = this.#marks.map((mark) => ({ position: mark.position, owner: mark.owner, dirty: [...mark.dirty.runs()] }));
     return { incarnation: this.#incarnation, position: this.#position, marks };

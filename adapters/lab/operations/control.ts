@@ -21,7 +21,7 @@ import { addDisk, growDisk, removeDisk } from './target.ts';
 export const control = (
   faults: Faults,
   cutConnections: (endpoint?: string) => void,
-): Omit<Handlers<'lab'>, 'lab.vcenter' | 'lab.setVcenter'> => ({
+): Omit<Handlers<'lab'>, 'lab.vcenter' | 'lab.setVcenter' | 'lab.powershell' | 'lab.setHost' | 'lab.migrate'> => ({
   'lab.build': ({ estate }, args) => {
     build(estate, args.spec);
     return nothing;
@@ -54,12 +54,16 @@ export const control = (
     const machines = [...estate.machines.values()].filter(hit);
     if (machines.length === 0 && 'machine' in args) missing('machine', args.machine);
     for (const machine of machines) estate.powerOff(machine, true);
+    if (!('machine' in args))
+      for (const { name, site } of estate.endpoints.values())
+        if ('endpoint' in args ? name === args.endpoint : site === args.site) estate.changed.emit('powerCut', name);
     return nothing;
   },
   'lab.burnSite': ({ estate }, args) => {
     const site = estate.sites.get(args.site) ?? missing('site', args.site);
     site.burned = true;
     for (const machine of machinesOf(estate, args.site)) estate.powerOff(machine, true);
+    for (const { name, site: at } of estate.endpoints.values()) if (at === args.site) estate.changed.emit('powerCut', name);
     estate.revision++;
     estate.changed.emit('unreachable', args.site);
     return nothing;

@@ -23,7 +23,7 @@ export const newHypervRecord = (endpoint: EndpointRecord, asked: HypervKind | un
       context: { endpoint: endpoint.name },
     });
   }
-  const hosts = places.map(({ name, id }): HostRecord => ({ name, place: id, up: true, mounts: [], nextDisk: 1 }));
+  const hosts = places.map(({ name, id }): HostRecord => ({ name, place: id, up: true, mounts: [] }));
   return { kind, hosts, files: {}, folders: [], switches: hosts.flatMap((host) => switchesOf(endpoint, host)) };
 };
 

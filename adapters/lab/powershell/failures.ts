@@ -2,6 +2,7 @@
 // and the error ids of the Hyper-V module (Windows Server 2022).
 import { DrError, type ErrorCode } from '../../../core/contract/index.ts';
 import type { PsError } from '../../powershell/port.ts';
+import type { InjectedError } from '../model.ts';
 
 /** Win32 errors as HRESULTs. */
 export const HRESULT = {
@@ -139,9 +140,40 @@ export const CODES = Object.keys(BY_CODE) as readonly ErrorCode[];
 export const failureOf = (code: ErrorCode, message: string): PsFailure =>
   new PsFailure({ ...(BY_CODE[code] ?? BY_CODE.INTERNAL!), message });
 
+const ENDS_SESSION: readonly ErrorCode[] = ['CONNECTION_LOST', 'CONNECTION_REFUSED'];
+
 /** Undefined for what is no answer of a host: the session ends, or the caller is told so. */
 export const asPsFailure = (error: unknown): PsFailure | undefined => {
   if (error instanceof PsFailure) return error;
   if (!(error instanceof DrError)) return undefined;
-  return ['CONNECTION_LOST', 'CONNECTION_REFUSED'].includes(error.code) ? undefined : failureOf(error.code, error.message);
+  return ENDS_SESSION.includes(error.code) ? undefined : failureOf(error.code, error.message);
 };
+
+/** What a rule asks a step, or the job that it starts, to end with. */
+export const injectedError = (act: InjectedError): Error => {
+  const message = act.message ?? 'the cmdlet fails because a fault was asked for';
+  if (!('error' in act)) return new PsFailure({ category: 'NotSpecified', id: 'Unspecified', message });
+  return ENDS_SESSION.includes(act.error) ? new DrError(act.error, message) : failureOf(act.error, message);
+};
+
+const JOB_CODES: Readonly<Record<number, number>> = {
+  [HRESULT.accessDenied]: 32_769,
+  [HRESULT.sharingViolation]: 32_774,
+  [HRESULT.fileNotFound]: 32_779,
+  [HRESULT.pathNotFound]: 32_779,
+  [HRESULT.rpcUnavailable]: 32_777,
+};
+
+const JOB_CODES_BY_CATEGORY: Readonly<Partial<Record<Category, number>>> = {
+  PermissionDenied: 32_769,
+  NotImplemented: 32_770,
+  OperationTimeout: 32_772,
+  InvalidArgument: 32_773,
+  ResourceBusy: 32_774,
+  InvalidOperation: 32_775,
+  ObjectNotFound: 32_779,
+};
+
+/** ErrorCode of a job that ends with the failure (return values of Msvm_VirtualSystemManagementService): 32768 is "failed". */
+export const jobCodeOf = ({ failing: { category, innerHresult = 0 } }: PsFailure): number =>
+  JOB_CODES[innerHresult] ?? JOB_CODES_BY_CATEGORY[category] ?? 32_768;

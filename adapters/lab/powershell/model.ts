@@ -1,7 +1,7 @@
 // What simulated Hyper-V hosts know beyond the estate, as plain data: it is kept in the estate's state file.
 import type { DiskId, DiskSpec, MachineSpec, NicId, PlaceId } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
-import type { FaultAct, Lie } from '../model.ts';
+import type { FaultAct, InjectedError, Lie } from '../model.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
 
 export type HypervKind = 'host' | 'cluster' | 'vmm';
@@ -24,10 +24,9 @@ export interface HostRecord {
   /** Until then its management service answers nothing. */
   vmmsStoppedUntilMs?: number;
   mounts: MountRecord[];
-  /** The next `\\.\PhysicalDriveN`; 0 is the host's own. */
-  nextDisk: number;
 }
 
+/** A virtual disk that is a disk of the host, `\\.\PhysicalDriveN`; 0 is the host's own. */
 export interface MountRecord {
   readonly number: number;
   /** Key of its file. */
@@ -182,6 +181,8 @@ export interface PsContext extends OnHost {
   /** The job that the step starts never ends. */
   readonly stall: boolean;
   readonly acts: readonly FaultAct[];
+  /** The job that the step starts ends with it. */
+  readonly taskError?: InjectedError;
   readonly signal: AbortSignal;
   warn(text: string): void;
   /** About one object of several: throws, unless the step collects. */

@@ -2,15 +2,15 @@
 import { DrError } from '../../../core/contract/index.ts';
 import type { Step } from '../../powershell/port.ts';
 import type { Asked, Connection, Gate } from '../gate.ts';
-import type { InjectedError } from '../model.ts';
 import type { EndpointRecord } from '../records.ts';
 import type { Value } from './arguments.ts';
 import { PsObject } from './cells.ts';
 import { CMDLET_HANDLERS } from './cmdlets.ts';
-import { type Addressed, addressed, isClustered } from './fabric.ts';
-import { asPsFailure, failureOf, PsFailure } from './failures.ts';
+import { type Addressed, addressed, isClustered, isHv } from './fabric.ts';
+import { asPsFailure, failureOf, injectedError, PsFailure } from './failures.ts';
 import { cmdletRow } from './interface.ts';
-import type { PsContext, PsSession } from './model.ts';
+import type { At, HostRecord, PsContext, PsSession } from './model.ts';
+import { atOf, forgetHost, move, stopService, takeDown } from './nodes.ts';
 import { type Ran, type Reply, type Request, runRequest } from './request.ts';
 import { bind } from './strict.ts';
 import { machinesIn } from './subjects.ts';
@@ -26,7 +26,14 @@ export class Hosts {
 
   constructor(gate: Gate) {
     this.gate = gate;
-    gate.estate.changed.on('unreachable', (site) => this.#cutWhere(({ endpoint }) => endpoint.site === site));
+    const { estate } = gate;
+    estate.changed.on('unreachable', (site) => this.#cutWhere(({ endpoint }) => endpoint.site === site));
+    estate.changed.on('powerCut', (name) => {
+      const endpoint = estate.endpoint(name);
+      if (!endpoint.hyperv) return;
+      this.#cutWhere((at) => at.endpoint === endpoint);
+      for (const host of endpoint.hyperv.hosts) forgetHost(atOf(estate, endpoint), host);
+    });
   }
 
   /** `onCut` is told when the host ends it. Throws AUTH_REJECTED or CONNECTION_REFUSED. */
@@ -53,9 +60,10 @@ export class Hosts {
     }
   }
 
-  /** Of a host whose power has gone. */
-  cutHost(endpoint: string, host: string): void {
-    this.#cutWhere((at) => at.endpoint.name === endpoint && at.host.name === host);
+  /** Its power goes, and whoever is in session there is cut off. */
+  takeDown(at: At, host: HostRecord): void {
+    this.#cutWhere((session) => session.host === host);
+    takeDown(at, host);
   }
 
   #cutWhere(matches: (at: Addressed) => boolean): void {
@@ -117,7 +125,7 @@ export class HostSession {
     const { endpoint } = this.at;
     this.#gate.estate.timeline.noteActivity();
     const method = methodOf(step, given);
-    const call = { connection: this.#connection, method, endpoint: endpoint.name, signal, toError };
+    const call = { connection: this.#connection, method, endpoint: endpoint.name, signal, toError: injectedError };
     return this.#gate.pass(
       { ...call, args: { machines: machinesIn(this.at, given) }, startsTask: step.cmdlet === 'Invoke-CimMethod' },
       (asked) => this.#work(step, given, { asked, signal }),
@@ -145,8 +153,18 @@ export class HostSession {
         failures.push(failure);
       },
     };
+    this.#move('before', asked, given);
     const found = await handler(context, bind(cmdlet, given));
+    this.#move('after', asked, given);
     return { found, warnings, failures };
+  }
+
+  #move(when: 'before' | 'after', { acts }: Asked, given: ReadonlyMap<string, Value>): void {
+    if (!acts.some((act) => 'moves' in act && act.moves === when)) return;
+    for (const id of machinesIn(this.at, given)) {
+      const machine = this.at.estate.machines.get(id);
+      if (machine && isHv(machine)) move(this.at, machine);
+    }
   }
 
   /** Hosts and VMM servers have other modules. */
@@ -167,8 +185,9 @@ export class HostSession {
 const SERVED = ['Hyper-V', 'CimCmdlets'];
 
 /** While the management service is stopped, whatever it serves answers so. */
-const assertServed = ({ host, estate }: Addressed, { acts }: Asked, cmdlet: Step['cmdlet']): void => {
-  for (const act of acts) if ('vmmsStopsMs' in act) host.vmmsStoppedUntilMs = estate.timeline.now() + act.vmmsStopsMs;
+const assertServed = (at: Addressed, { acts }: Asked, cmdlet: Step['cmdlet']): void => {
+  const { host, estate } = at;
+  for (const act of acts) if ('vmmsStopsMs' in act) stopService(at, host, act.vmmsStopsMs);
   const { vmmsStoppedUntilMs } = host;
   if (vmmsStoppedUntilMs === undefined || vmmsStoppedUntilMs <= estate.timeline.now()) return;
   if (SERVED.includes(cmdletRow(cmdlet).module))
@@ -180,13 +199,6 @@ const methodOf = ({ cmdlet }: Step, given: ReadonlyMap<string, Value>): string =
   const on = given.get('InputObject');
   if (cmdlet === 'Invoke-CimMethod' && on instanceof PsObject) return `ps.${on.type}.${String(given.get('MethodName'))}`;
   return `ps.${cmdlet}`;
-};
-
-const toError = (act: InjectedError): Error => {
-  if (!('error' in act))
-    return new PsFailure({ category: 'NotSpecified', id: 'Unspecified', message: act.message ?? 'a fault was asked for' });
-  const message = act.message ?? 'the cmdlet fails because a fault was asked for';
-  return ['CONNECTION_LOST', 'CONNECTION_REFUSED'].includes(act.error) ? new DrError(act.error, message) : failureOf(act.error, message);
 };
 
 /** A session that ends does not wait for what its host goes on with. */
