@@ -7,6 +7,7 @@ import { demoEstate } from './demo-estate.ts';
 import { Dispatcher } from './dispatch.ts';
 import { LabHome } from './home.ts';
 import type { EstateSpec } from './port.ts';
+import { writeLauncher } from './powershell/launcher.ts';
 import { assertFree, serve } from './server.ts';
 import { serveVcenter } from './vsphere/server.ts';
 
@@ -39,6 +40,7 @@ const main = async (): Promise<void> => {
   const dispatcher = new Dispatcher(home.estate, 0);
   const { vcenters } = dispatcher;
   await vcenters.serve((vcenter) => serveVcenter(vcenter, { directory, afterCall: () => home.save(false) }));
+  dispatcher.powerShell = writeLauncher(directory, socketPath);
   const server = await serve(dispatcher, socketPath, () => home.save(false));
   home.estate.timeline.start();
   // Guests boot and stop by themselves too: that must be on record without a call.

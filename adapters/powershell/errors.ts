@@ -34,6 +34,7 @@ const BY_ID: Readonly<Record<string, ErrorCode>> = {
   InvalidState: 'STATE_CONFLICT',
   AccessDenied: 'PERMISSION_DENIED',
   AuthorizationException: 'PERMISSION_DENIED',
+  LogonFailure: 'AUTH_REJECTED',
   // What a host says whose module is another one than ours was written for.
   CommandNotFoundException: 'PROTOCOL_ERROR',
   NamedParameterNotFound: 'PROTOCOL_ERROR',
@@ -50,6 +51,8 @@ const BY_CATEGORY: Readonly<Record<string, ErrorCode>> = {
   PermissionDenied: 'PERMISSION_DENIED',
   SecurityError: 'PERMISSION_DENIED',
   AuthenticationError: 'AUTH_REJECTED',
+  // New-PSSession about a host to which no session can be opened.
+  OpenError: 'CONNECTION_REFUSED',
   ResourceUnavailable: 'HOST_BUSY',
   ConnectionError: 'HOST_BUSY',
   ResourceBusy: 'TASK_IN_PROGRESS',
