@@ -200,9 +200,11 @@ export class Connection {
   #answer({ id, error, result }: Readonly<Record<string, unknown>>, tail: Uint8Array): void {
     const pending = isCount(id) ? this.#pending.get(id) : undefined;
     if (!pending) throw new DrError('PROTOCOL_ERROR', `the agent at ${this.name} answers what was not asked`);
+    // What cannot be read ends the session, which tells this caller too: so it is taken off only then.
+    const answer = error === undefined ? { result: fieldsOf(result), tail } : errorFrom(error);
     this.#pending.delete(id as number);
-    if (error === undefined) pending.resolve({ result: fieldsOf(result), tail });
-    else pending.reject(errorFrom(error));
+    if (answer instanceof DrError) pending.reject(answer);
+    else pending.resolve(answer);
   }
 
   #meet(fields: Readonly<Record<string, unknown>>): void {
