@@ -15,6 +15,23 @@ export const allowedJson = (): string => {
   return `${JSON.stringify({ cmdlets: Object.fromEntries(cmdlets), classes: CIM_CLASSES }, null, 1)}\n`;
 };
 
+/** The role of a JEA endpoint: one function is seen, and nothing else runs for who is in the role (about_Role_Capabilities). */
+export const roleCapability = (): string => {
+  const modules = [...new Set(Object.keys(CMDLETS).map(moduleOf))].filter((name) => !name.startsWith('Microsoft.PowerShell')).toSorted();
+  return [
+    '# Made by npm run powershell.',
+    '@{',
+    "  GUID = '6c1f1f0e-7a55-4b0b-9d8e-2a7c0b5d3f41'",
+    "  Author = 'Warmsite'",
+    "  Description = 'Runs the steps that Warmsite asks for, each of them on its list'",
+    "  ModulesToImport = 'Warmsite.Dispatcher'",
+    "  VisibleFunctions = 'Get-DrReply'",
+    '}',
+    `# The dispatcher loads on demand: ${modules.join(', ')}`,
+    '',
+  ].join('\n');
+};
+
 type Table = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** Rows of the cmdlets and classes on the list, from a folder with the vendor's tables. */
@@ -42,6 +59,7 @@ export const interfaceJson = (tables: string): string => {
 
 if (import.meta.main) {
   writeFileSync(join(MODULE, 'allowed.json'), allowedJson());
+  writeFileSync(join(MODULE, 'Warmsite.psrc'), roleCapability());
   const [tables] = process.argv.slice(2);
   if (tables !== undefined) writeFileSync(join(root, 'adapters/lab/powershell/interface.json'), interfaceJson(tables));
 }

@@ -123,10 +123,13 @@ export const CMDLETS = {
 
 export type Cmdlet = keyof typeof CMDLETS;
 
+/** Of the whole text: `$` alone lets .NET pass a line break at the end. */
+const END = '(?![\\s\\S])';
+
 /** What a parameter's value must look like, where the cmdlet could do more than we ever ask of it. */
 export const PATTERNS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  'Remove-Item': { LiteralPath: '\\.a?vhdx?$' },
-  'Get-CimInstance': { Namespace: '^root/virtualization/v2$', Filter: "^[A-Za-z]+='[A-Za-z0-9:{}\\\\-]+'$" },
+  'Remove-Item': { LiteralPath: `\\.a?vhdx?${END}` },
+  'Get-CimInstance': { Namespace: `^root/virtualization/v2${END}`, Filter: `^[A-Za-z]+='[A-Za-z0-9:{}\\\\-]+'${END}` },
 };
 
 /** Classes that Get-CimInstance and Get-CimAssociatedInstance name, with the methods that Invoke-CimMethod calls on them. */

@@ -26,7 +26,7 @@ export const readReply = (text: string): Reply => {
   } catch (cause) {
     throw new DrError('PROTOCOL_ERROR', 'the reply of the host is no JSON', { cause });
   }
-  const { ok, steps, error } = raw as { ok?: unknown; steps?: unknown; error?: PsError };
+  const { ok, steps, error } = (raw ?? {}) as { ok?: unknown; steps?: unknown; error?: PsError };
   if (ok === false && typeof error?.category === 'string') return { ok, steps: [], error };
   if (ok === true && Array.isArray(steps)) return { ok, steps: steps.map(readStep) };
   throw new DrError('PROTOCOL_ERROR', 'the reply of the host is none of the dispatcher');
