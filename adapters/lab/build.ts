@@ -5,7 +5,7 @@ import type { Estate } from './estate.ts';
 import { installGuest } from './guest.ts';
 import { firstPlace, newMachine } from './new-machine.ts';
 import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
-import { equipHyperv } from './powershell/equipment.ts';
+import { equipHyperv, nameDisks } from './powershell/equipment.ts';
 import { writeLabels } from './powershell/marks.ts';
 import type { Hv } from './powershell/model.ts';
 import { PROFILES } from './profiles.ts';
@@ -98,6 +98,7 @@ const addFolders = (
 
 const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): void => {
   const machine = newMachine(estate, endpoint, seed.name, specFor(estate, endpoint, seed));
+  nameDisks(estate, endpoint, machine);
   Object.assign(machine.labels, seed.labels);
   if (machine.hv) writeLabels({ estate, endpoint, hyperv: endpoint.hyperv! }, machine as Hv);
   machine.writesPerSecond = seed.writesPerSecond ?? machine.writesPerSecond;

@@ -115,6 +115,7 @@ export const take = (context: PsContext, machine: Hv, { name, kind, application 
   hv.current = id;
   specFromHv(context, machine);
   if (kind === 'Recovery') remember(context, machine, checkpoint);
+  followMarks(context, machine);
   return checkpoint;
 };
 
@@ -203,6 +204,7 @@ export const takeOut = (at: At, machine: Hv, { id, parent, disks }: CheckpointRe
     else hv.current = parent;
   }
   at.estate.snapshots.delete(id as SnapshotId);
+  followMarks(at, machine);
   const needed = new Set([
     ...hv.drives.map(({ path }) => keyOf(path)),
     ...hv.checkpoints.flatMap((one) => one.disks.map(({ file }) => file)),

@@ -49,7 +49,8 @@ const matching = (filter: string): ((object: PsObject) => boolean) => {
     const cell = one.read(name);
     if (cell === undefined)
       throw new PsFailure({ category: 'InvalidArgument', id: 'HRESULT 0x80041017', message: 'Invalid query', type: CIM_EXCEPTION });
-    return textOf(cell) === value.toLowerCase();
+    // A backslash is written twice in WQL.
+    return textOf(cell) === value.replaceAll('\\\\', '\\').toLowerCase();
   };
 };
 

@@ -1,8 +1,7 @@
 // Cmdlets about virtual disks' files and the drives that hold them.
-import type { DiskId } from '../../../core/contract/index.ts';
 import type { Bound } from './arguments.ts';
 import { int, object, type PsObject, type Shape } from './cells.ts';
-import { hvMachinesOf, specFromHv } from './equipment.ts';
+import { diskIdOf, hvMachinesOf, renameDisk, specFromHv } from './equipment.ts';
 import { guidFrom, hostOf } from './fabric.ts';
 import { HRESULT, invalidArgument, invalidState, unknownId, win32 } from './failures.ts';
 import { each, eachMachine, type Handlers, machineHere, nothing, placeOf, stillThere } from './handlers.ts';
@@ -226,11 +225,8 @@ const resetIdentifier = (context: PsContext, key: string, file: FileRecord): voi
   estate.revision++;
   if (!holder) return;
   const { machine, drive } = holder;
-  const disk = file.identifier as DiskId;
-  machine.volumes[disk] = machine.volumes[drive.disk]!;
-  delete machine.volumes[drive.disk];
   estate.trackers.delete(drive.disk);
-  machine.hv.drives = machine.hv.drives.map((one) => (one === drive ? { ...one, disk } : one));
+  renameDisk(machine, drive.disk, diskIdOf(machine, file.identifier));
   specFromHv(context, machine);
 };
 
@@ -250,19 +246,14 @@ const addDrive = (context: PsContext, machine: Hv, args: Bound): DriveRecord => 
   assertOpens(context, keyOf(path), { readOnly: !isOpen(context, machine), by: machine });
   if (isOpen(context, machine) && childrenOf(context, keyOf(path)).length > 0)
     throw win32(HRESULT.sharingViolation, `Failed to add '${path}'`);
-  const disk = diskFor(context, file);
+  const disk = diskIdOf(machine, file.identifier);
+  if (machine.volumes[disk] !== undefined)
+    throw invalidState(`A disk with the identifier of '${path}' is attached to the machine already.`);
   const drive: DriveRecord = { id: guidFrom(machine.id, 'drive', estate.nextId('drive')), ...slot, path: file.path, disk };
   machine.volumes[disk] = file.layer;
   hv.drives = [...hv.drives, drive];
   specFromHv(context, machine);
   return drive;
-};
-
-/** The disk's own identity, unless another machine has it under this one: then the estate needs another name. */
-const diskFor = ({ estate }: At, { identifier }: FileRecord): DiskId => {
-  const id = identifier as DiskId;
-  const taken = [...estate.machines.values()].some((machine) => machine.volumes[id] !== undefined);
-  return taken ? (estate.random.uuid() as DiskId) : id;
 };
 
 const LOCATIONS = { IDE: 2, SCSI: 64 } as const;

@@ -1,5 +1,5 @@
 // What hosts know of a machine beyond the estate, and how both stay equal, whichever side changes.
-import type { DiskSpec, NicId, NicSpec } from '../../../core/contract/index.ts';
+import type { DiskId, DiskSpec, NicId, NicSpec } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
 import { guidFrom, hostOf, hypervOf, isHv, newHypervRecord, switchNamed, switchOfPlace } from './fabric.ts';
@@ -55,9 +55,30 @@ export const equipHvMachine = (estate: Estate, endpoint: EndpointRecord, machine
   hv.tpm = spec.tpm ?? false;
   hv.clustered = at.hyperv.hosts.length > 1;
   machine.hv = hv;
-  machine.spec = { ...spec, nics: spec.nics.map((nic, index) => ({ ...nic, id: guidFrom(machine.id, 'nic', index) as NicId })) };
+  machine.spec = { ...spec, nics: spec.nics.map((nic, index) => ({ ...nic, id: nicIdOf(machine, guidFrom(machine.id, 'nic', index)) })) };
   syncFromSpec(at, machine as Hv);
   writeLabels(at, machine as Hv);
+};
+
+/** As whoever sees a host only by its cmdlets must call them: cards and copies of disks are one of a kind only with their machine. */
+const nicIdOf = ({ id }: Pick<MachineRecord, 'id'>, adapter: string): NicId => `${id}/${adapter}` as NicId;
+export const diskIdOf = ({ id }: Pick<MachineRecord, 'id'>, identifier: string): DiskId => `${id}/${identifier}` as DiskId;
+
+/** Of a machine that was just made: nobody knows its disks by other names yet. */
+export const nameDisks = (estate: Estate, endpoint: EndpointRecord, machine: MachineRecord): void => {
+  if (!machine.hv) return;
+  const at: At = { estate, endpoint, hyperv: hypervOf(endpoint) };
+  for (const { id } of machine.spec.disks) renameDisk(machine as Hv, id, diskIdOf(machine, id));
+  syncFromSpec(at, machine as Hv);
+};
+
+export const renameDisk = (machine: Hv, from: DiskId, to: DiskId): void => {
+  const layer = machine.volumes[from];
+  if (layer === undefined || from === to) return;
+  delete machine.volumes[from];
+  machine.volumes[to] = layer;
+  machine.hv.drives = machine.hv.drives.map((drive) => (drive.disk === from ? { ...drive, disk: to } : drive));
+  machine.spec = { ...machine.spec, disks: machine.spec.disks.map((disk) => (disk.id === from ? { ...disk, id: to } : disk)) };
 };
 
 const freeFolder = ({ hyperv }: At, wanted: string): string => {
@@ -120,7 +141,8 @@ const pathFor = (at: At, machine: Hv, disk: DiskSpec, index: number): string => 
   let path = `${folder}\\disk-${index}.vhdx`;
   for (let n = 1; at.hyperv.files[keyOf(path)]; n++) path = `${folder}\\disk-${index}-${n}.vhdx`;
   const { logicalSectorBytes, physicalSectorBytes } = disk;
-  addFile(at, { path, layer, identifier: disk.id, type: 'Dynamic', logicalSectorBytes, physicalSectorBytes });
+  const identifier = disk.id.slice(disk.id.lastIndexOf('/') + 1);
+  addFile(at, { path, layer, identifier, type: 'Dynamic', logicalSectorBytes, physicalSectorBytes });
   return path;
 };
 
@@ -131,9 +153,10 @@ const keyOfDrive = ({ hyperv }: At, { hv }: Hv, disk: DiskSpec['id'], layer: str
 };
 
 const adapterFor = (at: At, machine: Hv, nic: NicSpec, switchName: string | undefined): AdapterRecord => {
-  const known = machine.hv.adapters.find(({ id }) => id === nic.id);
+  const id = nic.id.slice(nic.id.lastIndexOf('/') + 1);
+  const known = machine.hv.adapters.find((one) => one.id === id);
   const { switchName: before, ...rest } = known ?? {
-    id: nic.id,
+    id,
     name: 'Network Adapter',
     mac: (nic.mac ?? '').replaceAll(/[^0-9a-f]/gi, '').toUpperCase(),
     dynamicMac: false,
@@ -170,7 +193,7 @@ export const specFromHv = (at: At, machine: Hv, more: Partial<Hv['spec']> = {}):
   const nics = hv.adapters.map((adapter): NicSpec => {
     const network = switchNamed(at, host, adapter.switchName)?.place;
     return {
-      id: adapter.id,
+      id: nicIdOf(machine, adapter.id),
       mac: (adapter.mac.match(/../g) ?? []).join(':').toLowerCase(),
       model: 'synthetic',
       ...(network === undefined ? {} : { network }),

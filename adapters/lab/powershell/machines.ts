@@ -1,5 +1,5 @@
 // Cmdlets about machines: what they are, how they are made, changed and removed.
-import type { MachineSpec, NicId, SnapshotId } from '../../../core/contract/index.ts';
+import type { MachineSpec, SnapshotId } from '../../../core/contract/index.ts';
 import { bareMachine } from '../new-machine.ts';
 import { object, type PsObject } from './cells.ts';
 import { hvMachinesOf, newHvRecord, specFromHv } from './equipment.ts';
@@ -38,7 +38,7 @@ export const machines: Handlers = {
     machine.hv.memory = { ...machine.hv.memory, startup: args.maybeNumber('MemoryStartupBytes') ?? GIB };
     machine.hv.adapters = [
       {
-        id: guidFrom(machine.id, 'adapter', estate.nextId('adapter')) as NicId,
+        id: guidFrom(machine.id, 'adapter', estate.nextId('adapter')),
         name: 'Network Adapter',
         mac: '000000000000',
         dynamicMac: true,

@@ -1,9 +1,9 @@
 // What the plugin leaves in notes, as far as the lab's control has to recognise it. Notes are anybody's: nothing in them is trusted.
+import { hash } from 'node:crypto';
 import type { DiskId, Epoch, ForkId, ItemId, MachineId, NicId } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { ForkRecord } from '../records.ts';
-import { isHv } from './fabric.ts';
-import type { At, Hv } from './model.ts';
+import type { At, Hv, HypervRecord } from './model.ts';
 
 const PREFIX = 'warmsite: ';
 
@@ -111,37 +111,33 @@ export const forgetFork = (estate: Estate, machine: Hv): void => {
   delete machine.fork;
 };
 
-const rememberFork = ({ estate, endpoint }: At, machine: Hv, { owner, fork }: Marks): void => {
-  const { operation, replica, mode, purpose, checkpoint, disks, nics } = fork!;
-  const id = machine.id as string as ForkId;
+/** A fork is the replica itself on top of a checkpoint, or a machine of its own; the plugin's id for it says which. */
+const rememberFork = ({ estate, endpoint, hyperv }: At, machine: Hv, { owner, fork }: Marks): void => {
+  const { operation, replica, mode, purpose, disks, nics } = fork!;
+  const isOwn = replica === machine.id;
+  const base = isOwn ? baseUnder(hyperv, machine, fork!.checkpoint) : {};
+  // What is only begun is none yet.
+  if (isOwn && Object.keys(base).length === 0) return;
+  const id = `${machine.id}/${isOwn ? hash('sha256', operation, 'hex').slice(0, 12) : 'machine'}` as ForkId;
   const record: ForkRecord = {
-    ...{ id, endpoint: endpoint.name, owner, operationId: operation, replica, machine: machine.id, mode, purpose, disks, nics },
+    ...{ id, endpoint: endpoint.name, owner, operationId: operation, replica, machine: machine.id, mode, purpose, disks, nics, base },
     findings: [],
-    base: checkpoint === undefined ? {} : baseUnder(estate, machine, endpoint.hyperv!.files, checkpoint),
     state: 'ready',
   };
   estate.forks.set(id, record);
   machine.fork = id;
 };
 
-/** Of a fork that is the replica itself: what its checkpoint has frozen. */
-const baseUnder = (
-  estate: Estate,
-  machine: Hv,
-  files: Readonly<Record<string, { readonly layer: string }>>,
-  checkpoint: string,
-): ForkRecord['base'] => {
-  const frozen = machine.hv.checkpoints.find(({ id }) => id === checkpoint)?.disks ?? [];
-  const rows = frozen.flatMap(({ disk, file }) => {
+/** What the checkpoint has frozen: the one that is named, else the first. */
+const baseUnder = ({ files }: HypervRecord, { hv }: Hv, id: string | undefined): ForkRecord['base'] => {
+  const ordinary = hv.checkpoints.filter(({ kind }) => kind === 'Standard');
+  const checkpoint = ordinary.find((one) => one.id === id) ?? ordinary[0];
+  const rows = (checkpoint?.disks ?? []).flatMap(({ disk, file }) => {
     const layer = files[file]?.layer;
-    return layer !== undefined && estate.layers.has(layer) ? [[disk, { disk, volume: layer }] as const] : [];
+    return layer === undefined ? [] : [[disk, { disk, volume: layer }] as const];
   });
   return Object.fromEntries(rows);
 };
-
-/** A fork of an overlay that is another machine stands on the replica's disks, which must not change under it. */
-export const isUnderFork = (estate: Estate, machine: Hv): boolean =>
-  [...estate.machines.values()].some((other) => isHv(other) && other !== machine && marksIn(other.hv.notes)?.fork?.replica === machine.id);
 
 /** Labels that people give: VMM keeps them as custom properties, a host in a line of the machine's notes. */
 export const writeLabels = ({ hyperv }: At, machine: Hv): void => {

@@ -1,5 +1,5 @@
 // What simulated Hyper-V hosts know beyond the estate, as plain data: it is kept in the estate's state file.
-import type { DiskId, DiskSpec, MachineSpec, NicId, PlaceId } from '../../../core/contract/index.ts';
+import type { DiskId, DiskSpec, MachineSpec, PlaceId } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { FaultAct, InjectedError, Lie } from '../model.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
@@ -115,7 +115,7 @@ export interface DvdRecord {
 }
 
 export interface AdapterRecord {
-  readonly id: NicId;
+  readonly id: string;
   readonly name: string;
   /** Twelve digits without separators, as the module shows them. */
   readonly mac: string;

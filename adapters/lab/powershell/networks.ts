@@ -1,5 +1,5 @@
 // Cmdlets about virtual switches and network cards.
-import type { NicId, PlaceId } from '../../../core/contract/index.ts';
+import type { PlaceId } from '../../../core/contract/index.ts';
 import type { Bound } from './arguments.ts';
 import { member, object, type PsObject, type Shape } from './cells.ts';
 import { hvMachinesOf, specFromHv } from './equipment.ts';
@@ -148,7 +148,7 @@ const newAdapter = (context: PsContext, machine: Hv, args: Bound): AdapterRecord
   const mac = args.maybeText('StaticMacAddress')?.replaceAll(/[-:.]/g, '').toUpperCase();
   if (mac !== undefined && !/^[0-9A-F]{12}$/.test(mac)) throw invalidArgument(`'${mac}' is no MAC address.`);
   return {
-    id: guidFrom(machine.id, 'adapter', context.estate.nextId('adapter')) as NicId,
+    id: guidFrom(machine.id, 'adapter', context.estate.nextId('adapter')),
     name: args.maybeText('Name') ?? 'Network Adapter',
     mac: mac ?? '000000000000',
     dynamicMac: mac === undefined,

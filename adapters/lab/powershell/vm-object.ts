@@ -236,9 +236,9 @@ const BOOT_SOURCE: Shape<{ readonly device: PsObject }> = {
 const bootOrder = (of: OfMachine): Cell => {
   const { drives, dvds, adapters, firstBoot } = of.machine.hv satisfies HvRecord;
   const sources = [
-    ...drives.map((drive) => ({ id: drive.id as string, device: driveObject({ ...of, drive }) })),
+    ...drives.map((drive) => ({ id: drive.id, device: driveObject({ ...of, drive }) })),
     ...dvds.map((dvd) => ({ id: dvd.id, device: dvdObject({ ...of, dvd }) })),
-    ...adapters.map((adapter) => ({ id: adapter.id as string, device: adapterObject({ ...of, adapter }) })),
+    ...adapters.map((adapter) => ({ id: adapter.id, device: adapterObject({ ...of, adapter }) })),
   ];
   const inOrder = sources.toSorted((a, b) => Number(b.id === firstBoot) - Number(a.id === firstBoot));
   return inOrder.map(({ device }) => object(BOOT_SOURCE, { device }, of.machine.id));
