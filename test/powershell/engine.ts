@@ -1,0 +1,36 @@
+// A true PowerShell for the suite that needs one, and how its absence is told.
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { createOpenPowerShell } from '../../adapters/powershell/open.ts';
+import type { PowerShell } from '../../adapters/powershell/port.ts';
+import { DrError } from '../../core/contract/index.ts';
+
+const places = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'pwsh'));
+
+const isThere = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** $WARMSITE_PWSH, else the one in PATH. */
+export const pwsh: string | undefined = [process.env['WARMSITE_PWSH'] ?? '', ...places].find((path) => path !== '' && isThere(path));
+
+export const MISSING = 'pwsh is not installed: dotnet tool install --global PowerShell, or name one in WARMSITE_PWSH';
+
+export const openEngine = async (modules: string): Promise<PowerShell> => {
+  const before = process.env['PSModulePath'];
+  process.env['PSModulePath'] = modules;
+  try {
+    const openSsh = async (): Promise<never> => {
+      throw new DrError('INTERNAL', 'nobody asked for SSH');
+    };
+    return await createOpenPowerShell({ openSsh })({ host: 'localhost', transport: { kind: 'local', executable: pwsh ?? '' } });
+  } finally {
+    if (before === undefined) delete process.env['PSModulePath'];
+    else process.env['PSModulePath'] = before;
+  }
+};
