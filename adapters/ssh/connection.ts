@@ -157,6 +157,9 @@ export class Connection implements AsyncDisposable {
     clearInterval(this.#watch);
     this.#hop.credentials.agent?.[Symbol.dispose]();
     if (!this.lost.aborted) this.#lost.abort(reason);
-    if (destroy) this.#transport.destroy();
+    if (!destroy) return;
+    this.#transport.destroy();
+    // It carries nothing else. It never rejects.
+    void this.#via?.[Symbol.asyncDispose]();
   }
 }

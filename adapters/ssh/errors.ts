@@ -41,7 +41,7 @@ export const handshakeError = (where: string, username: string, error: SshFailur
     });
   }
   if (typeof error.code === 'number') return lostError(where, `the server says ${JSON.stringify(error.message)}`, error);
-  if (/^no matching /i.test(error.message)) {
+  if (/: no matching /i.test(error.message)) {
     return new DrError('PROTOCOL_ERROR', `${where} offers no safe algorithms (${error.message})`, {
       hint: 'update the SSH server, or enable modern algorithms in its configuration',
       cause: error,

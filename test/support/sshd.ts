@@ -90,6 +90,8 @@ export class Sshd implements AsyncDisposable {
       writeFileSync(sshd.file('authorized_keys'), `${publicKeyOf(sshd.keyFile)}\n`);
       const lines = [
         ...config,
+        // The account's own start-up files are no part of a test, and may not survive being killed.
+        `SetEnv HOME=${sshd.folder}`,
         `Port ${sshd.port}`,
         `ListenAddress ${listen}`,
         ...hostKeys.map((type) => `HostKey ${makeKey(sshd.hostKey(type), type)}`),
