@@ -126,8 +126,13 @@ export class Scripted implements AsyncDisposable {
     return `127.0.0.1:${(this.#server.address() as { readonly port: number }).port}`;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Says goodbye to all who are there. */
+  hangUp(): void {
     for (const connection of this.#connections) connection.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.hangUp();
     this.#server.close();
     await once(this.#server, 'close');
   }
