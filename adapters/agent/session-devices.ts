@@ -53,8 +53,9 @@ export class SessionDevices implements AsyncDisposable {
   /** Resolves when the kernel has done what it was asked for, and all is given back. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled(this.#opening);
-    const closings = await Promise.allSettled([...this.#held.values()].map(({ device }) => device[Symbol.asyncDispose]()));
+    const held = [...this.#held.values()];
     this.#held.clear();
+    const closings = await Promise.allSettled(held.map(({ device }) => device[Symbol.asyncDispose]()));
     const failed = closings.find((closing) => closing.status === 'rejected');
     if (failed) throw failed.reason;
   }

@@ -146,6 +146,23 @@ describe('the client of an agent', () => {
     }
   });
 
+  it('closes a device that the agent had opened before it heard that nobody waits', async () => {
+    const heard: unknown[] = [];
+    const { wire, peer } = fakeAgent(({ header }) => {
+      heard.push(header['method']);
+      if (header['hello'] !== undefined) return HELLO;
+      return header['method'] === 'close' ? { id: header['id'], result: {} } : undefined;
+    });
+    const agent = await greet(wire);
+
+    const code = await codeOf(agent.openDevice('/dev/x', { forWriting: true, deadlineMs: 20 }));
+    peer.say({ id: 1, result: OPENED });
+    await until(() => heard.includes('close'));
+
+    expect(code).to.equal('TIMED_OUT');
+    wire.destroy();
+  });
+
   it('closes a device that was opened too late for its caller', async () => {
     const device = new GatedDevice();
     const opening = Promise.withResolvers<GatedDevice>();
@@ -184,32 +201,30 @@ describe('digests', () => {
 
   for (const how of ['its signal aborts', 'its consumer goes'] as const) {
     it(`stop the reading at the agent when ${how}`, async () => {
-      const device = new GatedDevice(4096 * MiB, true);
+      const device = new GatedDevice(4096 * MiB);
+      device.passBelow = 16 * MiB;
       await using session = await gated(device).session();
       await using remote = await session.agent.openDevice('/dev/x', { forWriting: false });
       const stop = new AbortController();
+      const read = async (): Promise<void> => {
+        let blocks = 0;
+        for await (const _ of remote.digests(MiB, 0, { signal: stop.signal })) {
+          if (++blocks < 16) continue;
+          await until(() => device.calls.length === 2);
+          if (how === 'its consumer goes') return;
+          stop.abort(new Error('enough'));
+        }
+      };
 
-      const reading = errorOf(
-        (async () => {
-          let blocks = 0;
-          for await (const _ of remote.digests(MiB, 0, { signal: stop.signal })) {
-            if (++blocks < 20) continue;
-            if (how === 'its consumer goes') return;
-            stop.abort(new Error('enough'));
-          }
-        })(),
+      const error = (await errorOf(read())) as Error | undefined;
+      await until(() => device.calls.length === 4);
+
+      expect(error?.message).to.equal(how === 'its consumer goes' ? undefined : 'enough');
+      expect(device.calls.toSorted()).to.deep.equal(
+        [16, 32].flatMap((offset) => [`read ${offset * MiB}`, `read ${offset * MiB} aborted`]).toSorted(),
       );
-      const error = await reading;
-      // Answered after whatever the agent was told before.
-      await remote.flush();
-      const { reads } = device;
-      await remote.flush();
-      await new Promise((resolve) => setImmediate(resolve));
-
-      expect((error as Error | undefined)?.message).to.equal(how === 'its consumer goes' ? undefined : 'enough');
-      expect(device.reads)
-        .to.be.at.most(reads + 1)
-        .and.lessThan(200);
+      expect(device.reads).to.equal(18);
+      device.letPass();
     });
   }
 

@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { describe, it } from 'mocha';
+import { encodeFrame } from '../../../../adapters/agent/frames.ts';
 import { METHODS } from '../../../../adapters/agent/wire.ts';
 import { codeOf, errorOf, Folder, LocalAgent, MiB, random, until } from './agents.ts';
 import { GatedDevice, type Heard, Peer } from './fakes.ts';
@@ -248,6 +249,12 @@ describe('an agent whose client has gone', () => {
     await until(() => peer.heard.length === 1);
 
     wire.destroy();
+    let isOver = false;
+    void served.then(() => {
+      isOver = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).to.equal(false);
     opening.resolve(device);
     await served;
 
@@ -272,6 +279,24 @@ describe('an agent whose client has gone', () => {
     await until(() => performance.now() - began > 400);
 
     expect(session.agent.lost.aborted).to.equal(false);
+  });
+
+  it('keeps one whose line is so slow that a single request takes its time', async () => {
+    const { wire, served } = new LocalAgent(() => Promise.resolve(new GatedDevice()), { silenceMs: 100 }).connect();
+    const peer = new Peer(wire);
+    peer.say(GREETING);
+    const [frame] = encodeFrame({ id: 1, method: 'open', path: '/dev/x', forWriting: false }) as [Uint8Array];
+    const began = performance.now();
+
+    for (let at = 0; at < frame.length; at++) {
+      wire.write(frame.subarray(at, at + 1));
+      await until(() => performance.now() - began > at * 5);
+    }
+    await until(() => peer.heard.length === 2);
+
+    expect(performance.now() - began).to.be.greaterThan(200);
+    wire.destroy();
+    expect(await served).to.equal(undefined);
   });
 
   it('ends with its signal', async () => {
