@@ -1,6 +1,5 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { DrError } from '../../core/contract/errors.ts';
 import type { Geometry } from './device.ts';
 
@@ -39,10 +38,19 @@ const geometryOf = async (file: FileHandle, path: string): Promise<(Geometry & {
   if (status.isFile()) return { path, sizeBytes: status.size, logicalSectorBytes: SYS_SECTOR, readOnly: false };
   if (!status.isBlockDevice()) throw new DrError('STATE_CONFLICT', `${path} is not a disk`, { context: { path } });
   const folder = `/sys/dev/block/${majorOf(status.rdev)}:${minorOf(status.rdev)}`;
-  const read = async (name: string): Promise<number> => Number(await readFile(join(folder, name), 'utf8'));
+  const read = async (name: string): Promise<number> => Number(await readFile(`${folder}/${name}`, 'utf8'));
   const [sectors, ro] = await Promise.all([read('size'), read('ro')]);
   if (sectors === 0) return undefined;
-  return { path, sizeBytes: sectors * SYS_SECTOR, logicalSectorBytes: await read('queue/logical_block_size'), readOnly: ro === 1 };
+  return { path, sizeBytes: sectors * SYS_SECTOR, logicalSectorBytes: await sectorOf(read), readOnly: ro === 1 };
+};
+
+/** A partition has its disk's, whose folder its own is in. */
+const sectorOf = async (read: (name: string) => Promise<number>): Promise<number> => {
+  const isPartition = await read('partition').then(
+    () => true,
+    () => false,
+  );
+  return read(isPartition ? '../queue/logical_block_size' : 'queue/logical_block_size');
 };
 
 // As glibc packs them. Node gives the packed number only, which may have more than 32 bits.
