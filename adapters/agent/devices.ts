@@ -31,7 +31,7 @@ export class HostDevices {
         throw error;
       }
     } catch (error) {
-      throw openError(error, plain(asked, 200));
+      throw openError(error, plain(asked, 200), this.#platform.name);
     }
   };
 
@@ -80,10 +80,15 @@ class SharedDevice extends OpenDevice {
   }
 }
 
-const openError = (error: unknown, path: string): DrError => {
+const openError = (error: unknown, path: string, system: Platform['name']): DrError => {
+  if (error instanceof DrError) return error;
   const { code = '' } = error as NodeJS.ErrnoException;
-  if (!(error instanceof DrError) && ABSENT.includes(code)) {
-    return new DrError('NOT_FOUND', `there is no disk ${path}`, { cause: error, context: { kind: 'disk', path, vendorCode: code } });
+  const context = { path, vendorCode: code };
+  if (ABSENT.includes(code))
+    return new DrError('NOT_FOUND', `there is no disk ${path}`, { cause: error, context: { ...context, kind: 'disk' } });
+  if (system === 'windows' && (code === 'EPERM' || code === 'EACCES')) {
+    const hint = 'start the agent as a member of Administrators, with its full rights';
+    return new DrError('PERMISSION_DENIED', `opening ${path} failed with ${code}`, { cause: error, context, hint });
   }
   return deviceError(error, `opening ${path}`, { path });
 };

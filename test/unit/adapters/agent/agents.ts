@@ -11,8 +11,9 @@ import { greetAgent, openAgent } from '../../../../adapters/agent/client.ts';
 import type { ConnectionTimes } from '../../../../adapters/agent/connection.ts';
 import { HostDevices, type OpenForSession } from '../../../../adapters/agent/devices.ts';
 import { linuxPlatform } from '../../../../adapters/agent/platform.ts';
-import type { Agent, AgentOptions } from '../../../../adapters/agent/port.ts';
+import type { Agent, AgentDigest, AgentOptions } from '../../../../adapters/agent/port.ts';
 import { type ServeAgentOptions, serveAgent } from '../../../../adapters/agent/server.ts';
+import type { BlockDevice } from '../../../../adapters/block/port.ts';
 import { isDrError } from '../../../../core/contract/errors.ts';
 
 export const MiB: number = 1 << 20;
@@ -53,6 +54,13 @@ export const random = (length: number, seed = 1): Uint8Array => {
 };
 
 export const equal = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+/** Offsets with digests in hex. */
+export const allOf = async (digests: AsyncIterable<AgentDigest>): Promise<readonly (readonly [number, string])[]> => {
+  const found: [number, string][] = [];
+  for await (const { offset, sha256 } of digests) found.push([offset, Buffer.from(sha256).toString('hex')]);
+  return found;
+};
 
 export class Folder implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), 'ws-agent-'));
@@ -113,6 +121,10 @@ export class LocalAgent {
 
   static over(folder: Folder): LocalAgent {
     return new LocalAgent(new HostDevices(linuxPlatform(folder.path)).open);
+  }
+
+  static of(device: BlockDevice): LocalAgent {
+    return new LocalAgent(() => Promise.resolve(device));
   }
 
   /** Speaks to it as a stranger. */

@@ -1,22 +1,11 @@
 // The client: against a real session over files, and against agents that lie, stall or go.
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { greetAgent } from '../../../../adapters/agent/client.ts';
-import type { Agent, AgentDigest } from '../../../../adapters/agent/port.ts';
-import { codeOf, equal, errorOf, Folder, LocalAgent, MiB, random, until } from './agents.ts';
+import type { Agent } from '../../../../adapters/agent/port.ts';
+import { allOf, codeOf, equal, errorOf, Folder, LocalAgent, MiB, random, until } from './agents.ts';
 import { fakeAgent, GatedDevice, HELLO, type Heard, OPENED, type Peer } from './fakes.ts';
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-const collect = async (digests: AsyncIterable<AgentDigest>): Promise<readonly (readonly [number, string])[]> => {
-  const found: [number, string][] = [];
-  for await (const { offset, sha256: digest } of digests) found.push([offset, Buffer.from(digest).toString('hex')]);
-  return found;
-};
-
-const gated = (device: GatedDevice): LocalAgent => new LocalAgent(() => Promise.resolve(device));
 
 const greet = (wire: ReturnType<typeof fakeAgent>['wire'], deadlineMs = 5000): Promise<Agent> =>
   greetAgent({ name: 'there', input: wire, output: wire }, { deadlineMs });
@@ -50,7 +39,7 @@ describe('the client of an agent', () => {
 
   it('asks for 16 at once and no more, and takes back what is aborted before its turn', async () => {
     const device = new GatedDevice();
-    await using session = await gated(device).session();
+    await using session = await LocalAgent.of(device).session();
     await using remote = await session.agent.openDevice('/dev/x', { forWriting: false });
     const stop = new AbortController();
 
@@ -67,7 +56,7 @@ describe('the client of an agent', () => {
 
   it('refuses what is outside, not in whole sectors, not for writing or closed, without asking', async () => {
     const device = new GatedDevice(MiB, true);
-    await using session = await gated(device).session();
+    await using session = await LocalAgent.of(device).session();
     const remote = await session.agent.openDevice('/dev/x', { forWriting: false });
 
     for (const [offset, length] of [
@@ -82,9 +71,9 @@ describe('the client of an agent', () => {
     }
     expect(await codeOf(remote.write(0, new Uint8Array(512)))).to.equal('INTERNAL');
     expect(await codeOf(remote.writeZeroes(0, 512))).to.equal('INTERNAL');
-    expect(await codeOf(collect(remote.digests(100, 0)))).to.equal('INTERNAL');
-    expect(await codeOf(collect(remote.digests(0, 0)))).to.equal('INTERNAL');
-    expect(await codeOf(collect(remote.digests(512, 2 * MiB)))).to.equal('INTERNAL');
+    expect(await codeOf(allOf(remote.digests(100, 0)))).to.equal('INTERNAL');
+    expect(await codeOf(allOf(remote.digests(0, 0)))).to.equal('INTERNAL');
+    expect(await codeOf(allOf(remote.digests(512, 2 * MiB)))).to.equal('INTERNAL');
     await remote[Symbol.asyncDispose]();
     await remote[Symbol.asyncDispose]();
     expect(await codeOf(remote.read(0, new Uint8Array(512)))).to.equal('INTERNAL');
@@ -94,7 +83,7 @@ describe('the client of an agent', () => {
 
   it('cancels at the agent what its caller gives up', async () => {
     const device = new GatedDevice();
-    await using session = await gated(device).session();
+    await using session = await LocalAgent.of(device).session();
     await using remote = await session.agent.openDevice('/dev/x', { forWriting: true });
     const stop = new AbortController();
     const write = codeOf(remote.write(0, random(512), { signal: stop.signal }));
@@ -173,72 +162,6 @@ describe('the client of an agent', () => {
     await until(() => device.closed === 1);
 
     expect(code).to.equal('TIMED_OUT');
-  });
-});
-
-describe('digests', () => {
-  it('are those of the blocks, the last of which is short', async () => {
-    using folder = new Folder();
-    const content = random(40 * MiB + 1536);
-    const path = folder.file('disk', content);
-    await using session = await LocalAgent.over(folder).session();
-    await using device = await session.agent.openDevice(path, { forWriting: false });
-
-    for (const [blockBytes, from] of [
-      [MiB, 0],
-      [3 * MiB, 512],
-      [16 * MiB, 0],
-      [4096, 38 * MiB],
-      [512, 40 * MiB],
-      [MiB, content.length],
-    ] as const) {
-      const byHand: [number, string][] = [];
-      for (let at = from; at < content.length; at += blockBytes) byHand.push([at, sha256(content.subarray(at, at + blockBytes))]);
-
-      expect(await collect(device.digests(blockBytes, from))).to.deep.equal(byHand);
-    }
-  });
-
-  for (const how of ['its signal aborts', 'its consumer goes'] as const) {
-    it(`stop the reading at the agent when ${how}`, async () => {
-      const device = new GatedDevice(4096 * MiB);
-      device.passBelow = 16 * MiB;
-      await using session = await gated(device).session();
-      await using remote = await session.agent.openDevice('/dev/x', { forWriting: false });
-      const stop = new AbortController();
-      const read = async (): Promise<void> => {
-        let blocks = 0;
-        for await (const _ of remote.digests(MiB, 0, { signal: stop.signal })) {
-          if (++blocks < 16) continue;
-          await until(() => device.calls.length === 2);
-          if (how === 'its consumer goes') return;
-          stop.abort(new Error('enough'));
-        }
-      };
-
-      const error = (await errorOf(read())) as Error | undefined;
-      await until(() => device.calls.length === 4);
-
-      expect(error?.message).to.equal(how === 'its consumer goes' ? undefined : 'enough');
-      expect(device.calls.toSorted()).to.deep.equal(
-        [16, 32].flatMap((offset) => [`read ${offset * MiB}`, `read ${offset * MiB} aborted`]).toSorted(),
-      );
-      expect(device.reads).to.equal(18);
-      device.letPass();
-    });
-  }
-
-  it('are not read far ahead of a consumer that takes its time', async () => {
-    const device = new GatedDevice(4096 * MiB, true);
-    await using session = await gated(device).session();
-    await using remote = await session.agent.openDevice('/dev/x', { forWriting: false });
-    const digests = remote.digests(MiB, 0)[Symbol.asyncIterator]();
-
-    await digests.next();
-    for (let round = 0; round < 50; round++) await remote.flush();
-
-    expect(device.reads).to.be.at.most(3 * 16);
-    await digests.return?.();
   });
 });
 
@@ -389,7 +312,7 @@ describe('the client of an agent that goes', () => {
 
   it('is told at once of everything that it closes itself', async () => {
     const device = new GatedDevice();
-    const session = await gated(device).session();
+    const session = await LocalAgent.of(device).session();
     const remote = await session.agent.openDevice('/dev/x', { forWriting: true });
     const flush = codeOf(remote.flush());
     await until(() => device.calls.length === 1);

@@ -162,6 +162,23 @@ describe('the disks of an agent on Linux, as loop devices', () => {
     }
   });
 
+  it('may be partitions, whose disk is then not for writing', async function () {
+    using folder = new Folder();
+    using loop = loopOf(folder.file('image', random(16 * MiB)), '--partscan');
+    if (spawnSync('addpart', [loop.path, '1', '2048', '8192']).status !== 0) {
+      this.test!.title += ' [needs addpart: apt-get install util-linux]';
+      this.skip();
+    }
+    const devices = new HostDevices(linuxPlatform(undefined));
+
+    const partition = await devices.open(`${loop.path}p1`, true);
+
+    expect(partition).to.include({ sizeBytes: 4 * MiB, logicalSectorBytes: 512 });
+    expect(await outcome(devices, loop.path, true)).to.equal('FILE_LOCKED');
+    await partition[Symbol.asyncDispose]();
+    expect(await outcome(devices, loop.path, true)).to.equal('none');
+  });
+
   it('say so when the storage below them is full', async function () {
     using folder = new Folder();
     const small = folder.file('small');
