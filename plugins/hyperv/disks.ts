@@ -8,6 +8,18 @@ import { flag, maybeNumber, number } from './rows.ts';
 
 export type OpenHostAgent = (host: string, call: Call) => Promise<Agent>;
 
+interface DiskFile {
+  readonly host: string;
+  readonly path: string;
+  readonly forWriting: boolean;
+}
+
+interface Opened extends DiskFile {
+  readonly agent: Agent;
+  readonly device: AgentDevice;
+  users: number;
+}
+
 interface Attachment {
   readonly number: number;
   readonly writable: boolean;
@@ -21,6 +33,7 @@ const turns = new Turns();
 const AGENT_MS = 60_000;
 const ATTACH_MS = 120_000;
 const CLEAN_MS = 120_000;
+const HELD_MS = 15_000;
 
 const keyOf = (host: string, path: string): string => `${host}|${path.toLowerCase()}`;
 
@@ -33,6 +46,7 @@ export class Disks implements AsyncDisposable {
   readonly #fabric: Fabric;
   readonly #openAgent: OpenHostAgent;
   readonly #agents = new Map<string, Promise<Agent>>();
+  readonly #opened = new Map<string, Opened>();
 
   constructor(fabric: Fabric, openAgent: OpenHostAgent) {
     this.#fabric = fabric;
@@ -86,69 +100,91 @@ export class Disks implements AsyncDisposable {
     for (const agent of await Promise.allSettled(agents)) if (agent.status === 'fulfilled') await agent.value[Symbol.asyncDispose]();
   }
 
-  async #open(file: { readonly host: string; readonly path: string; readonly forWriting: boolean }, call: Call) {
-    const { host, path, forWriting } = file;
-    const agent = await this.agent(host, call);
+  /** Whoever opens a disk again in the same way shares what is open: a host attaches a file once, and an agent lets one write. */
+  async #open(file: DiskFile, call: Call): Promise<{ readonly device: AgentDevice; readonly close: () => Promise<void> }> {
+    const key = keyOf(file.host, file.path);
+    const there = this.#opened.get(key);
+    if (there && there.forWriting === file.forWriting && !there.agent.lost.aborted) {
+      there.users++;
+      return { device: there.device, close: () => this.#leave(key, there) };
+    }
+    const agent = await this.agent(file.host, call);
     const number = await this.#attach(file, call);
-    const detach = () => this.#detach(host, path);
     try {
-      const device = await agent.openDevice(`\\\\.\\PhysicalDrive${number}`, {
-        forWriting,
-        signal: call.signal,
-        deadlineMs: call.deadlineMs,
-      });
-      const close = async () => {
-        try {
-          await device[Symbol.asyncDispose]();
-        } finally {
-          await detach();
-        }
-      };
-      return { device, close };
+      const { signal, deadlineMs } = call;
+      const device = await agent.openDevice(`\\\\.\\PhysicalDrive${number}`, { forWriting: file.forWriting, signal, deadlineMs });
+      const opened: Opened = { ...file, agent, device, users: 1 };
+      this.#opened.set(key, opened);
+      return { device, close: () => this.#leave(key, opened) };
     } catch (error) {
-      await detach().catch(() => undefined);
+      await this.#detach(file.host, file.path).catch(() => undefined);
       throw error;
     }
   }
 
-  #attach(
-    { host, path, forWriting }: { readonly host: string; readonly path: string; readonly forWriting: boolean },
-    call: Call,
-  ): Promise<number> {
+  async #leave(key: string, opened: Opened): Promise<void> {
+    if (--opened.users > 0) return;
+    if (this.#opened.get(key) === opened) this.#opened.delete(key);
+    try {
+      await opened.device[Symbol.asyncDispose]();
+    } finally {
+      await this.#detach(opened.host, opened.path);
+    }
+  }
+
+  #attach({ host, path, forWriting }: DiskFile, call: Call): Promise<number> {
     const key = keyOf(host, path);
     return turns.take(key, async () => {
       const there = attached.get(key);
       if (there) {
-        if (forWriting || there.writable)
+        if (forWriting !== there.writable)
           throw new DrError('FILE_LOCKED', `the disk ${path} is open already`, { context: { path, name: host } });
         there.users++;
         return there.number;
       }
       await this.#detachLeftover(host, path, call);
-      const mount: Step = {
-        cmdlet: 'Mount-VHD',
-        params: { Path: path, NoDriveLetter: true, Passthru: true, ...(forWriting ? {} : { ReadOnly: true }) },
-        select: ['DiskNumber'],
-      };
-      const [row] = await this.#fabric.rows(host, [mount], call, ATTACH_MS);
-      if (!row)
-        throw new DrError('PROTOCOL_ERROR', `${host} has attached ${path} and does not say as what`, { context: { path, name: host } });
-      const disk = number(row, 'DiskNumber');
-      attached.set(key, { number: disk, writable: forWriting, users: 1 });
-      try {
-        // Windows lets nobody write where a volume is mounted; offline there are none.
-        const writable: Step[] = [
-          { cmdlet: 'Set-Disk', params: { Number: disk, IsOffline: true } },
-          { cmdlet: 'Set-Disk', params: { Number: disk, IsReadOnly: false } },
-        ];
-        if (forWriting) await this.#fabric.run(host, writable, call);
-      } catch (error) {
-        await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall(call)).catch(() => undefined);
-        attached.delete(key);
-        throw error;
-      }
-      return disk;
+      const number = await this.#mount({ host, path, forWriting }, call);
+      attached.set(key, { number, writable: forWriting, users: 1 });
+      return number;
     });
+  }
+
+  /** A machine that was just turned off may hold its files a moment longer. */
+  async #mount({ host, path, forWriting }: DiskFile, call: Call): Promise<number> {
+    const mount: Step = {
+      cmdlet: 'Mount-VHD',
+      params: { Path: path, NoDriveLetter: true, Passthru: true, ...(forWriting ? {} : { ReadOnly: true }) },
+      select: ['DiskNumber'],
+    };
+    const { time } = this.#fabric;
+    const untilMs = time.now() + HELD_MS;
+    for (let pauseMs = 50; ; pauseMs *= 2) {
+      try {
+        const [row] = await this.#fabric.rows(host, [mount], call, ATTACH_MS);
+        if (!row)
+          throw new DrError('PROTOCOL_ERROR', `${host} has attached ${path} and does not say as what`, { context: { path, name: host } });
+        const disk = number(row, 'DiskNumber');
+        if (forWriting) await this.#makeWritable(host, path, disk, call);
+        return disk;
+      } catch (error) {
+        if (!isDrError(error, 'FILE_LOCKED') || time.now() + pauseMs > untilMs) throw error;
+        await time.sleep(pauseMs, call.signal);
+      }
+    }
+  }
+
+  /** Windows lets nobody write where a volume is mounted; offline there are none. */
+  async #makeWritable(host: string, path: string, disk: number, call: Call): Promise<void> {
+    const steps: Step[] = [
+      { cmdlet: 'Set-Disk', params: { Number: disk, IsOffline: true } },
+      { cmdlet: 'Set-Disk', params: { Number: disk, IsReadOnly: false } },
+    ];
+    try {
+      await this.#fabric.run(host, steps, call);
+    } catch (error) {
+      await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall(call)).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Of a process that is gone: nobody of this one has it, and two processes never work on one machine. */
@@ -189,7 +225,13 @@ const readerOf = (device: AgentDevice, close: () => Promise<void>): DiskReader =
     maxRequestBytes: device.maxRequestBytes,
     maxInFlight: device.maxInFlight,
     read: (offset, into, { signal }) => device.read(offset, into, { signal }),
-    digests: (blockBytes, from, { signal }) => device.digests(blockBytes, from, { signal }),
+    digests: async function* (blockBytes, from, { signal }) {
+      for await (const digest of device.digests(blockBytes, from, { signal })) {
+        signal.throwIfAborted();
+        yield digest;
+      }
+      signal.throwIfAborted();
+    },
     [Symbol.asyncDispose]: () => {
       closed ??= close();
       return closed;

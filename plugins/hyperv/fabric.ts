@@ -43,6 +43,7 @@ export class Fabric implements AsyncDisposable {
   readonly #options: FabricOptions;
   readonly #sessions = new Map<string, Promise<PowerShell>>();
   readonly #owners = new Map<MachineId, string>();
+  #closed = false;
   #hosts: { readonly names: readonly string[]; readonly untilMs: number } | undefined;
 
   constructor(open: OpenPowerShell, options: FabricOptions) {
@@ -64,6 +65,8 @@ export class Fabric implements AsyncDisposable {
   }
 
   async run(host: string, steps: readonly Step[], call: Call, deadlineMs = ANSWER_MS): Promise<readonly StepResult[]> {
+    call.signal.throwIfAborted();
+    if (this.#closed) throw new DrError('CONNECTION_LOST', `the session at ${this.center} is closed`, { context: { name: this.center } });
     const session = await this.#session(host, call);
     return session.run(steps, { signal: call.signal, deadlineMs: Math.min(deadlineMs, call.deadlineMs) });
   }
@@ -147,6 +150,7 @@ export class Fabric implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();
     for (const session of await Promise.allSettled(sessions))

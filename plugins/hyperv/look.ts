@@ -2,24 +2,33 @@
 import type { PsRow, Step, StepResult } from '../../adapters/powershell/port.ts';
 import type { Call, MachineId } from '../../core/contract/index.ts';
 import { type Fabric, vmById } from './fabric.ts';
-import { ADAPTER, DRIVE, FIRMWARE, type MachineRows, machineIdOf, SECURITY, VHD, VM } from './machine.ts';
+import { ADAPTER, DRIVE, FIRMWARE, KVP, type MachineRows, machineIdOf, SECURITY, VHD, VM } from './machine.ts';
 import { type Notes, readNotes } from './notes.ts';
 import { text } from './rows.ts';
+import { instances } from './wmi.ts';
 
 /** Thousands of disks are opened one after the other. */
 const LOOK_MS = 120_000;
 
 /** Of the machines that step 0 finds. A machine of generation 1 has no firmware, a disk on another node's lock no header: they are left out. */
-const about: readonly Step[] = [
+const about = (exchange: Step): readonly Step[] => [
   { cmdlet: 'Get-VMHardDiskDrive', params: { VM: { $step: 0 } }, select: DRIVE, collect: true },
   { cmdlet: 'Get-VHD', params: { VMId: { $step: 0, $property: 'Id' } }, select: VHD, collect: true },
   { cmdlet: 'Get-VMNetworkAdapter', params: { VM: { $step: 0 } }, select: ADAPTER, collect: true },
   { cmdlet: 'Get-VMFirmware', params: { VM: { $step: 0 } }, select: FIRMWARE, collect: true },
   { cmdlet: 'Get-VMSecurity', params: { VM: { $step: 0 } }, select: SECURITY, collect: true },
+  { ...exchange, collect: true },
 ];
 
+const EXCHANGE = 'Msvm_KvpExchangeComponent';
+
 export const lookAtHost = async (fabric: Fabric, host: string, call: Call): Promise<MachineRows[]> => {
-  const results = await fabric.run(host, [{ cmdlet: 'Get-VM', params: {}, select: VM }, ...about], call, LOOK_MS);
+  const results = await fabric.run(
+    host,
+    [{ cmdlet: 'Get-VM', params: {}, select: VM }, ...about(instances(EXCHANGE, undefined, KVP))],
+    call,
+    LOOK_MS,
+  );
   return gather(host, results);
 };
 
@@ -27,7 +36,10 @@ export const lookAtHost = async (fabric: Fabric, host: string, call: Call): Prom
 export const lookAt = async (fabric: Fabric, id: MachineId, call: Call): Promise<Look> => {
   const results = await fabric.withOwner(
     id,
-    async (host) => gather(host, await fabric.run(host, [vmById(id, VM), ...about], call, LOOK_MS)),
+    async (host) => {
+      const exchange = instances(EXCHANGE, { property: 'SystemName', value: id.toUpperCase() }, KVP);
+      return gather(host, await fabric.run(host, [vmById(id, VM), ...about(exchange)], call, LOOK_MS));
+    },
     call,
   );
   const rows = results[0]!;
@@ -40,9 +52,10 @@ export interface Look extends MachineRows {
   readonly notes: Notes;
 }
 
-const gather = (host: string, [vms, drives, vhds, adapters, firmware, security]: readonly StepResult[]): MachineRows[] => {
+const gather = (host: string, [vms, drives, vhds, adapters, firmware, security, exchange]: readonly StepResult[]): MachineRows[] => {
   const byPath = new Map((vhds?.rows ?? []).map((row) => [text(row, 'Path').toLowerCase(), row]));
   const of = (result: StepResult | undefined) => Map.groupBy(result?.rows ?? [], (row) => text(row, 'VMId').toLowerCase());
+  const exchangeBy = new Map((exchange?.rows ?? []).map((row) => [text(row, 'SystemName').toLowerCase(), row]));
   const [drivesBy, adaptersBy, firmwareBy, securityBy] = [of(drives), of(adapters), of(firmware), of(security)];
   return (vms?.rows ?? []).map((vm): MachineRows => {
     const id = machineIdOf(vm);
@@ -55,6 +68,7 @@ const gather = (host: string, [vms, drives, vhds, adapters, firmware, security]:
       adapters: adaptersBy.get(id) ?? [],
       firmware: first(firmwareBy),
       security: first(securityBy),
+      exchange: exchangeBy.get(id),
     };
   });
 };

@@ -1,6 +1,7 @@
 // A machine as the host's objects show it, in neutral terms. Sources: Hyper-V module of Windows Server 2016 to 2025.
 import type { PsRow } from '../../adapters/powershell/port.ts';
 import type { DiskId, DiskSpec, Machine, MachineId, MachineSpec, NicId, NicSpec, PlaceId, PowerState } from '../../core/contract/index.ts';
+import { guestOf } from './guest.ts';
 import { labelsIn, readNotes } from './notes.ts';
 import { flag, maybeNumber, member, members, number, text, texts } from './rows.ts';
 
@@ -43,6 +44,7 @@ export const VHD = [
 ] as const;
 export const ADAPTER = ['Id', 'VMId', 'Name', 'MacAddress', 'SwitchName', 'IPAddresses', 'Connected', 'IsLegacy'] as const;
 export const FIRMWARE = ['VMId', 'SecureBoot', 'BootOrder.Device.Path?'] as const;
+export const KVP = ['SystemName', 'GuestIntrinsicExchangeItems'] as const;
 export const SECURITY = ['VMId', 'TpmEnabled'] as const;
 
 /** The objects about one machine. `vhds` by lower-case path: Windows does not tell case apart. */
@@ -54,6 +56,8 @@ export interface MachineRows {
   readonly adapters: readonly PsRow[];
   readonly firmware: PsRow | undefined;
   readonly security: PsRow | undefined;
+  /** What answers for the guest. */
+  readonly exchange: PsRow | undefined;
 }
 
 /** A virtual disk of a machine and where it hangs. */
@@ -148,7 +152,7 @@ const bootPathOf = ({ vm, firmware }: MachineRows, drives: readonly Drive[]): st
 };
 
 export const specOf = (rows: MachineRows, storageOf: (path: string) => PlaceId | undefined): MachineSpec => {
-  const { vm, adapters, firmware, security } = rows;
+  const { vm, adapters, firmware, security, exchange } = rows;
   const drives = drivesOf(rows);
   const boot = bootPathOf(rows, drives);
   const id = machineIdOf(vm);
@@ -159,7 +163,7 @@ export const specOf = (rows: MachineRows, storageOf: (path: string) => PlaceId |
     cpuCount: number(vm, 'ProcessorCount'),
     memoryBytes: number(vm, 'MemoryStartup'),
     // What runs inside is known to a guest that answers, and to nobody else.
-    guest: { family: 'other' },
+    guest: guestOf(exchange).guest,
     disks: drives.map((drive): DiskSpec => {
       const storage = storageOf(drive.path);
       return {
@@ -202,7 +206,8 @@ export interface Surroundings {
 }
 
 export const toMachine = (rows: MachineRows, { storageOf, labels, nowMs }: Surroundings): Machine => {
-  const { vm, host, adapters } = rows;
+  const { vm, host, adapters, exchange } = rows;
+  const guest = guestOf(exchange).name;
   const power = powerOf(vm);
   const uptimeMs = maybeNumber(vm, 'Uptime') ?? 0;
   const elsewhere = elsewhereOf(vm);
@@ -214,6 +219,7 @@ export const toMachine = (rows: MachineRows, { storageOf, labels, nowMs }: Surro
     labels: { ...labelsIn(readNotes(text(vm, 'Notes')).text), ...labels },
     ...(power === 'on' ? { bootedAt: new Date(nowMs - uptimeMs).toISOString() } : {}),
     host: hostPlace(host),
+    ...(power === 'on' && guest !== undefined ? { guestName: guest } : {}),
     addresses: adapters.flatMap((adapter) => texts(adapter, 'IPAddresses')),
     ...(elsewhere === undefined ? {} : { protectedElsewhere: elsewhere }),
   };

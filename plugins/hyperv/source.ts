@@ -87,6 +87,7 @@ const partsOf = (id: SnapshotId): Part[] =>
 
 /** What a checkpoint becomes is known only when its cycle has ended: until then, and after, it is called by the checkpoint. */
 const baselineOf = (checkpoint: string, identifier: string): Baseline => `${checkpoint}/${identifier}` as Baseline;
+const isOfDisk = (baseline: string, identifier: string): boolean => baseline.endsWith(`/${identifier}`);
 const checkpointOf = (baseline: string): string => baseline.slice(0, Math.max(0, baseline.indexOf('/')));
 
 // ---- tracking --------------------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ const trackingIdOf = async (
   call: Call,
 ): Promise<string> => {
   if (since === undefined) throw lost(frozen.id, 'no baseline was given');
+  if (!isOfDisk(since, frozen.identifier)) throw lost(frozen.id, 'the baseline is of another disk');
   const point = look.notes.marks?.points?.[checkpointOf(since)];
   if (point === undefined) throw lost(frozen.id, 'its baseline is not on record at the machine any more');
   const there = (await referencePointsOf(fabric, look.id, look.host, call)).find(({ id }) => id === point);

@@ -8,7 +8,7 @@ const MIB = 2 ** 20;
 export const KIT_ACCOUNT = { username: 'kit', password: 'correct-horse-battery' } as const;
 
 /** One endpoint behind a password, with two machines that hold still, one that is off, and one without content. */
-export const kitEstate = (profile: ProfileName, hosts?: readonly string[]): EstateSpec => {
+export const kitEstate = (profile: ProfileName, hosts?: readonly string[], kind?: 'host' | 'cluster' | 'vmm'): EstateSpec => {
   const disk = { sizeBytes: MIB, contentBytes: MIB / 4 };
   const still = { writesPerSecond: 0, labels: { tier: '1' } };
   const machines = [
@@ -24,6 +24,7 @@ export const kitEstate = (profile: ProfileName, hosts?: readonly string[]): Esta
     networks: ['production'],
     storage: [{ name: 'store', capacityBytes: 1024 * MIB }],
     ...(hosts ? { hosts } : {}),
+    ...(kind ? { hyperv: { kind } } : {}),
     machines,
   };
   return { sites: [{ name: 'site', endpoints: [endpoint] }] };

@@ -7,6 +7,7 @@ import { bootFirst, type Estate, missing } from '../estate.ts';
 import type { Faults } from '../faults.ts';
 import { applyImage, exportImage, importImage } from '../images.ts';
 import type { EstateStatus, MachineStatus, StateRef, StateReport } from '../port.ts';
+import { diskIdOf } from '../powershell/equipment.ts';
 import type { MachineRecord } from '../records.ts';
 import { isAppliance } from '../two-live.ts';
 import type { Volume } from '../volume.ts';
@@ -96,7 +97,8 @@ export const control = (
   'lab.addDisk': ({ estate }, args) => {
     const machine = estate.machine(args.machine);
     const like = machine.spec.disks.at(-1) ?? missing('disk', args.machine);
-    const disk = estate.newDiskId();
+    const made = estate.newDiskId();
+    const disk = machine.hv ? diskIdOf(machine, made) : made;
     addDisk(estate, machine, { ...like, id: disk, sizeBytes: args.sizeBytes, boot: false, slot: `0:${machine.spec.disks.length}` });
     return { disk };
   },

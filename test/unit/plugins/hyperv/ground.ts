@@ -1,6 +1,8 @@
 // What the tests of the hyperv plugin's parts stand on: the plugin over simulated hosts, with the steps that it sends seen.
+
 import { createEstate, type InProcessEstate } from '../../../../adapters/lab/in-process.ts';
 import type { EndpointSpec, FaultRule, MachineSeed } from '../../../../adapters/lab/port.ts';
+import { createLabAgent } from '../../../../adapters/lab/powershell/agent.ts';
 import type { PowerShell, Step } from '../../../../adapters/powershell/port.ts';
 import { DrError, type Machine, type Plugin, type Session, type SnapshotSource } from '../../../../core/contract/index.ts';
 import { createHypervPlugin } from '../../../../plugins/hyperv/index.ts';
@@ -40,7 +42,7 @@ export class Ground implements AsyncDisposable {
     this.config = config;
     this.plugin = createHypervPlugin({
       openPowerShell: async (target, options) => this.#watched(await estate.openPowerShell(target, options)),
-      openAgent: ({ host }) => estate.openAgent(host),
+      openAgent: async ({ host }) => createLabAgent(estate.open(), host),
       time: { now: () => estate.clock.now(), sleep: (ms, signal) => estate.clock.sleep(ms, signal) },
     });
   }
