@@ -90,7 +90,7 @@ export const toDrError = (error: PsError, { host, steps }: { readonly host: stri
   const cmdlet = steps[error.step]?.cmdlet;
   const code = errorCodeOf(error, cmdlet);
   const hint = HINTS[code];
-  return new DrError(code, `${cmdlet ?? 'the request'} failed on ${host}: ${error.message.trim()}`, {
+  return new DrError(code, `${cmdlet ?? 'the request'} failed on ${host}: ${error.message.trim().replace(/[.。]+$/, '')}`, {
     ...(hint === undefined ? {} : { hint }),
     context: { method: cmdlet ?? 'request', name: host, vendorCode: `${error.category}: ${error.fqid}` },
     cause: error,

@@ -43,7 +43,7 @@ describe('an error record', () => {
   it('says what failed where, in the host’s own words, and what it was decided by', () => {
     const error = toDrError(record({ innerHresult: 0x80070020 | 0 }), { host: 'hv-1', steps: [{ cmdlet: 'Start-VM', params: {} }] });
 
-    expect(error.message).to.equal('Start-VM failed on hv-1: Der Vorgang ist fehlgeschlagen.');
+    expect(error.message).to.equal('Start-VM failed on hv-1: Der Vorgang ist fehlgeschlagen');
     expect(error.context).to.deep.equal({
       method: 'Start-VM',
       name: 'hv-1',
