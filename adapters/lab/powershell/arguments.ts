@@ -12,6 +12,10 @@ export class TypedValue {
     this.type = type;
     this.value = value;
   }
+
+  toString(): string {
+    return String(this.value);
+  }
 }
 
 export type Hashtable = ReadonlyMap<string, Value>;

@@ -60,7 +60,7 @@ export const disks: Handlers = {
     each(context, args.texts('LiteralPath'), (path) => {
       if (!findFile(context, path)) throw win32(HRESULT.fileNotFound, `Cannot find path '${path}'`);
       assertClosed(context, keyOf(path));
-      dropFile(context, keyOf(path));
+      removeFile(context, keyOf(path));
       return nothing;
     }),
 
@@ -227,6 +227,17 @@ const resetIdentifier = (context: PsContext, key: string, file: FileRecord): voi
   const { machine, drive } = holder;
   estate.trackers.delete(drive.disk);
   renameDisk(machine, drive.disk, diskIdOf(machine, file.identifier));
+  specFromHv(context, machine);
+};
+
+/** A machine that has it goes on naming it. */
+const removeFile = (context: PsContext, key: string): void => {
+  const holder = holderOf(context, key);
+  dropFile(context, key);
+  if (!holder) return;
+  const { machine, drive } = holder;
+  delete machine.volumes[drive.disk];
+  context.estate.trackers.delete(drive.disk);
   specFromHv(context, machine);
 };
 

@@ -159,6 +159,7 @@ export const injectedError = (act: InjectedError): Error => {
 const JOB_CODES: Readonly<Record<number, number>> = {
   [HRESULT.accessDenied]: 32_769,
   [HRESULT.sharingViolation]: 32_774,
+  [HRESULT.diskFull]: 32_768,
   [HRESULT.fileNotFound]: 32_779,
   [HRESULT.pathNotFound]: 32_779,
   [HRESULT.rpcUnavailable]: 32_777,
