@@ -3,7 +3,9 @@
 import { demoEstate } from '../../adapters/lab/demo-estate.ts';
 import { createEstate, type InProcessEstate, type InProcessOptions } from '../../adapters/lab/in-process.ts';
 import type { EndpointSpec, EstatePort, EstateSpec, MachineStatus, ProfileName, StateRef } from '../../adapters/lab/port.ts';
+import { createLabAgent } from '../../adapters/lab/powershell/agent.ts';
 import { labDevicesUrl, openLabDevices, parseLabDevices } from '../../adapters/lab/vsphere/lab-devices.ts';
+import type { PowerShell } from '../../adapters/powershell/port.ts';
 import type { OpenWire, WireRequest } from '../../adapters/vsphere/port.ts';
 import { openVim25 } from '../../adapters/vsphere/vim25/client.ts';
 import { DrError, type ItemId, type MachineId, type Plugin } from '../../core/contract/index.ts';
@@ -15,13 +17,14 @@ import { Secret } from '../../core/host/secret.ts';
 import type { Clock } from '../../core/ports/runtime.ts';
 import { type Db, openStore, type Store, storeOver } from '../../core/state/database.ts';
 import { getItemByName } from '../../core/state/items.ts';
+import { createHypervPlugin } from '../../plugins/hyperv/index.ts';
 import { createMemoryPlugin } from '../../plugins/memory/index.ts';
 import { createVmwarePlugin } from '../../plugins/vmware/index.ts';
 import { type CallName, CrashError, Faults, MemoryFiles } from './memory-files.ts';
 import { createTestRuntime, type TestRuntime } from './runtime.ts';
 
 /** Those that no plugin of their own reaches yet. */
-const MEMORY: readonly ProfileName[] = ['hyperv', 'physical', 'kvm'];
+const MEMORY: readonly ProfileName[] = ['physical', 'kvm'];
 
 export interface WorldOptions {
   readonly seed?: number;
@@ -49,6 +52,7 @@ export class World implements AsyncDisposable {
   readonly startedFrom = new Map<string, string[]>();
   #crashes = 0;
   #ports: EstatePort[] = [];
+  #shells: PowerShell[] = [];
 
   private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, seed: number) {
     this.lab = lab;
@@ -73,7 +77,7 @@ export class World implements AsyncDisposable {
   async boot(): Promise<void> {
     const { faults } = this;
     const memory = MEMORY.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)));
-    const registry = new Registry([...memory, this.#vmware(faults)]);
+    const registry = new Registry([...memory, this.#vmware(faults), this.#hyperv(faults)]);
     this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
     this.engine = await Engine.open({
       home: '/home',
@@ -110,6 +114,10 @@ export class World implements AsyncDisposable {
 
   /** The plugin of an endpoint, and how it is told where to find it. */
   async #reached({ name, profile }: EndpointSpec): Promise<{ readonly plugin: string; readonly config: object }> {
+    if (profile === 'hyperv') {
+      const { kind, address } = await this.lab.control.call('lab.powershell', { endpoint: name });
+      return { plugin: 'hyperv', config: { address, kind, transport: 'local' } };
+    }
     if (profile !== 'vmware') return { plugin: `memory-${profile}`, config: { endpoint: name } };
     const { appliance } = await this.lab.control.call('lab.vcenter', { endpoint: name });
     if (!appliance) throw new Error(`the vCenter ${name} has no appliance`);
@@ -123,7 +131,7 @@ export class World implements AsyncDisposable {
     this.faults.crashed = true;
     await this.engine[Symbol.asyncDispose]().catch(() => {});
     // Connections die with their process.
-    for (const port of this.#ports.splice(0)) await port[Symbol.asyncDispose]();
+    for (const wire of [...this.#ports.splice(0), ...this.#shells.splice(0)]) await wire[Symbol.asyncDispose]();
     await rollBackOpenTransaction(this.store.db);
     this.faults = new Faults();
     this.files = this.files.crash(this.seed + this.#crashes, this.faults);
@@ -269,6 +277,36 @@ export class World implements AsyncDisposable {
       nbd: { startNbdkit: noNbd, openNbd: noNbd },
       time: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) },
     });
+  }
+
+  #hyperv(faults: Faults): Plugin {
+    const clock = this.#clock(faults);
+    return createHypervPlugin({
+      openPowerShell: async (target, options) => this.#shell(await this.lab.openPowerShell(target, options), faults),
+      openAgent: async ({ host }) => createLabAgent(this.#connect(faults), host),
+      time: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) },
+    });
+  }
+
+  /** Each request to a host is a call that can fail or be the last; it is called by the cmdlet that it is sent for. */
+  #shell(shell: PowerShell, faults: Faults): PowerShell {
+    this.#shells.push(shell);
+    return {
+      host: shell.host,
+      run: async (steps, options) => {
+        const last = steps.findLast(({ cmdlet }) => !cmdlet.startsWith('Get-')) ?? steps.at(-1);
+        const dies = this.#enter(faults, `plugin.ps.${last?.params['MethodName'] ?? last?.cmdlet ?? 'nothing'}`);
+        faults.check();
+        if (dies && this.crashMoment === 'before') throw new CrashError();
+        const machine = steps.find(({ cmdlet }) => cmdlet === 'Get-VM')?.params['Id'] as MachineId | undefined;
+        if (last?.cmdlet === 'Checkpoint-VM' && machine) this.startedFrom.delete(machine);
+        if (last?.cmdlet === 'Start-VM' && machine) this.startedFrom.set(machine, await this.digests({ machine }));
+        const results = await shell.run(steps, options);
+        if (faults.crashed) throw new CrashError();
+        return results;
+      },
+      [Symbol.asyncDispose]: () => shell[Symbol.asyncDispose](),
+    };
   }
 
   /** Each request to a vCenter is a call that can fail or be the last. */
