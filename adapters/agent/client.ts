@@ -4,8 +4,7 @@ import { dial } from './dial.ts';
 import type { Agent, AgentDevice, AgentInfo, AgentOptions, AgentTarget, OpenAgent } from './port.ts';
 import { openedFrom, RemoteDevice } from './remote-device.ts';
 import { AGENT_VERSION } from './version.ts';
-
-const DEADLINE_MS = 60_000;
+import { DEADLINE_MS } from './within.ts';
 
 /** Rejects with a DrError or with the signal's reason; then the channel is closed, and what runs at its other end is still the caller's to end. */
 export const openAgent: OpenAgent = async (target, options = {}) => {

@@ -17,6 +17,7 @@ import {
   SESSION_LIMITS,
   STRANGER_LIMITS,
 } from './wire.ts';
+import { DEADLINE_MS, within } from './within.ts';
 
 /** Bytes to an agent and from it. */
 export interface Wire {
@@ -55,8 +56,6 @@ export interface ConnectionTimes {
   readonly silenceMs?: number;
   readonly pingMs?: number;
 }
-
-const DEADLINE_MS = 60_000;
 
 /** How long an agent may take to give its devices back and end, once it was told to. */
 const FAREWELL_MS = 30_000;
@@ -155,6 +154,13 @@ export class Connection {
     output.destroy();
   }
 
+  /** For an answer that is none: the session ends, and the call with this error. */
+  reject(message: string): DrError {
+    const error = new DrError('PROTOCOL_ERROR', `the agent at ${this.name} ${message}`);
+    this.#distrust(error);
+    return error;
+  }
+
   #gone(what: string, cause?: unknown): DrError {
     const message = `the agent at ${this.name} ${what}`;
     if (this.#info) return new DrError('CONNECTION_LOST', message, { cause });
@@ -230,29 +236,4 @@ export class Connection {
     for (const piece of encodeFrame(header, tail)) output.write(piece);
     output.uncork();
   }
-
-  /** For an answer that is none: the session ends, and the call with this error. */
-  reject(message: string): DrError {
-    const error = new DrError('PROTOCOL_ERROR', `the agent at ${this.name} ${message}`);
-    this.#distrust(error);
-    return error;
-  }
 }
-
-/** TIMED_OUT after the deadline; the signal's reason when it comes first. */
-export const within = async <T>(promise: Promise<T>, { signal, deadlineMs = DEADLINE_MS }: AgentOptions, what: string): Promise<T> => {
-  const { promise: stopped, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal?.reason);
-  const timer = setTimeout(
-    () => reject(new DrError('TIMED_OUT', `${what} within ${deadlineMs} ms`, { context: { deadlineMs } })),
-    deadlineMs,
-  );
-  if (signal?.aborted) onAbort();
-  else signal?.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, stopped]);
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
-  }
-};

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { DrError, type ErrorCode } from '../../core/contract/errors.ts';
-import { within } from './connection.ts';
 import type { AgentOptions, AgentTarget } from './port.ts';
+import { within } from './within.ts';
 
 type TlsTarget = Extract<AgentTarget, { readonly kind: 'tls' }>;
 

@@ -14,7 +14,6 @@ import {
   METHODS,
   MOST_DEVICES,
   MOST_IN_FLIGHT,
-  PROTOCOL,
   type Request,
   SERVER_SILENCE_MS,
   SESSION_LIMITS,
@@ -130,7 +129,7 @@ class Session {
     this.#timer = setTimeout(() => {
       this.end(new DrError('CONNECTION_LOST', `the client has been silent for ${silenceMs} ms`));
     }, silenceMs);
-    this.#transmit({ hello: GREETING, ...info, protocol: Math.min(protocol, PROTOCOL) });
+    this.#send({ hello: GREETING, ...info, protocol });
   }
 
   async #run(request: Request, tail: Uint8Array): Promise<void> {
@@ -146,14 +145,10 @@ class Session {
   }
 
   #send(message: FromAgent, tail?: Uint8Array): void {
-    this.#transmit(message, tail);
-  }
-
-  #transmit(header: object, tail?: Uint8Array): void {
     if (this.#isOver) return;
     const { input, output } = this.#options;
     output.cork();
-    for (const piece of encodeFrame(header, tail)) output.write(piece, () => this.#sent());
+    for (const piece of encodeFrame(message, tail)) output.write(piece, () => this.#sent());
     output.uncork();
     if (output.writableLength > MOST_UNSENT_BYTES) input.pause();
   }

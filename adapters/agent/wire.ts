@@ -1,6 +1,7 @@
 // What goes over the wire, known to both sides. Frames (frames.ts); the client speaks first, with a hello; then its requests overlap and are answered in any order.
 import { CONTEXT_KEYS, type ContextKey, DrError, ERRORS, type ErrorCode, type ErrorRecord } from '../../core/contract/errors.ts';
 import type { FrameLimits } from './frames.ts';
+import type { AgentInfo } from './port.ts';
 
 export const PROTOCOL = 1;
 
@@ -56,6 +57,7 @@ export interface Opened {
 }
 
 export type FromAgent =
+  | ({ readonly hello: typeof GREETING } & AgentInfo)
   | { readonly id: number; readonly result: object }
   | { readonly id: number; readonly error: ErrorRecord }
   | { readonly pong: true };

@@ -186,7 +186,7 @@ describe('the client of what is no agent', () => {
     it(`gives ${code} for one that ${what}, within the deadline`, async () => {
       const wire = says(said);
 
-      expect(await codeOf(greet(wire, 50))).to.equal(code);
+      expect(await codeOf(greet(wire, 300))).to.equal(code);
       expect(wire.destroyed).to.equal(true);
     });
   }
