@@ -21,9 +21,15 @@ export interface AgentDigest {
   readonly sha256: Uint8Array;
 }
 
-/** Block ranges of a device, with what only the side of the device can do cheaply. */
+/**
+ * Block ranges of a device, with what only the side of the device can do cheaply. A write whose answer was lost may have taken effect, in whole or in part;
+ * whoever opens the device again finds it at rest.
+ */
 export interface AgentDevice extends BlockDevice {
-  /** SHA-256 of each block from a byte offset on, computed there; the last block may be short. */
+  /**
+   * SHA-256 of each block from a byte offset on, computed there; the last block may be short. Blocks are of whole sectors and at most 16 MiB, the deadline
+   * is for each of the requests that it takes, and the agent reads at most 48 MiB ahead of whoever consumes it.
+   */
   digests(blockBytes: number, from: number, options?: AgentOptions): AsyncIterable<AgentDigest>;
 }
 
