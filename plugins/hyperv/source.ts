@@ -156,7 +156,7 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   const { fabric } = ground;
   const machines = [...new Set(ids)];
   const looks = new Map<MachineId, Look>();
-  for (const id of machines) looks.set(id, await lookAt(fabric, id, call));
+  for (const id of machines) looks.set(id, await settled(fabric, await lookAt(fabric, id, call), call));
   const isOurs = (id: MachineId) => cycleOf(fabric, looks.get(id)!)?.operation === call.operationId;
   const other = machines.find((id) => cycleOf(fabric, looks.get(id)!) && !isOurs(id));
   if (other !== undefined && !machines.some(isOurs)) {
@@ -180,6 +180,29 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   return describe(fabric, taken, call);
 };
 
+/**
+ * A cycle that was written down and whose checkpoint was not: its call was killed in between. The checkpoint is the one that is there, and where
+ * there is none, none was taken: a host that was still at it has been waited for.
+ */
+const settled = async (fabric: Fabric, look: Look, call: Call): Promise<Look> => {
+  const begun = cycleOf(fabric, look);
+  if (!begun || begun.checkpoint !== undefined) return look;
+  await awaitMerge(fabric, look.id, call);
+  const [taken] = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
+  const marks = await changeMarks(
+    fabric,
+    look.id,
+    (now) =>
+      now.cycle?.operation !== begun.operation
+        ? now
+        : taken
+          ? { ...now, cycle: { ...begun, checkpoint: taken.id } }
+          : without(now, 'cycle'),
+    call,
+  );
+  return { ...look, notes: { ...look.notes, marks } };
+};
+
 const cycleOf = (fabric: Fabric, { notes }: Look): CycleMark | undefined =>
   notes.marks?.owner === fabric.ownerId ? notes.marks.cycle : undefined;
 
@@ -194,8 +217,6 @@ const takeOne = async (
   const begun = cycleOf(fabric, look);
   if (begun?.checkpoint !== undefined) return begun.checkpoint;
   const there = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
-  // There was none when it was written down.
-  if (begun && there[0]) return noteCheckpoint(fabric, id, there[0].id, call);
   if (there.length > 0)
     throw busy(id, 'has a backup checkpoint of another product', 'wait for the backup to end, or remove its checkpoint');
   await awaitMerge(fabric, id, call);
@@ -205,20 +226,21 @@ const takeOne = async (
   const cycle: CycleMark = { operation: call.operationId, machines, since: own, consistency: 'crash' };
   const note = (more: Partial<CycleMark>) =>
     changeMarks(fabric, id, (marks) => ({ ...claimed(fabric, marks), cycle: { ...cycle, ...more } }), call);
-  if (consistency === 'application' && possible === undefined) {
-    await note({ consistency: 'application' });
-    try {
-      await takeRecovery(fabric, { id, host }, 'application', call);
-      return await noteTaken(fabric, look, call);
-    } catch (error) {
-      if (orElse === 'refuse' || !isDrError(error) || !mayFallBack(error)) throw asQuiesce(error, id);
-      await note({ fellBackBecause: error.message });
-    }
-  } else {
-    await note(possible === undefined ? {} : { fellBackBecause: possible });
+  const take = async (level: 'crash' | 'application', more: Partial<CycleMark>): Promise<string> => {
+    await note(more);
+    await takeRecovery(fabric, { id, host }, level, call);
+    const checkpoint = await newRecovery(fabric, look, call);
+    // Whole once more: a sweep that saw no checkpoint in between has taken the cycle for one that took none.
+    await note({ ...more, checkpoint });
+    return checkpoint;
+  };
+  if (consistency === 'crash' || possible !== undefined) return take('crash', possible === undefined ? {} : { fellBackBecause: possible });
+  try {
+    return await take('application', { consistency: 'application' });
+  } catch (error) {
+    if (orElse === 'refuse' || !isDrError(error) || !mayFallBack(error)) throw asQuiesce(error, id);
+    return take('crash', { fellBackBecause: error.message });
   }
-  await takeRecovery(fabric, { id, host }, 'crash', call);
-  return noteTaken(fabric, look, call);
 };
 
 /** Marks of another installation: the machine has changed hands, which the engine has decided by its epoch. */
@@ -250,19 +272,14 @@ const asQuiesce = (error: unknown, id: MachineId): unknown =>
 const applicationFinding = async ({ vm, id }: Look): Promise<string | undefined> =>
   powerOf(vm) === 'on' ? undefined : `machine ${id} does not run`;
 
-const noteTaken = async (fabric: Fabric, look: Look, call: Call): Promise<string> => {
+const newRecovery = async (fabric: Fabric, look: Look, call: Call): Promise<string> => {
   const made = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
   const [only] = made;
-  if (only && made.length === 1) return noteCheckpoint(fabric, look.id, only.id, call);
+  if (only && made.length === 1) return only.id;
   if (only) throw busy(look.id, 'has got a backup checkpoint of another product at the same time', 'wait for the backup to end');
   throw new DrError('SNAPSHOT_GONE', `the checkpoint of machine ${look.id} is gone right after it was taken`, {
     context: { machine: look.id },
   });
-};
-
-const noteCheckpoint = async (fabric: Fabric, id: MachineId, checkpoint: string, call: Call): Promise<string> => {
-  await changeMarks(fabric, id, (marks) => (marks.cycle ? { ...marks, cycle: { ...marks.cycle, checkpoint } } : marks), call);
-  return checkpoint;
 };
 
 interface Frozen {
@@ -339,10 +356,12 @@ async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapsh
     const rows = await fabric.rows(host, [{ cmdlet: 'Get-VM', params: {}, select: ['Id', 'Notes'] }], call);
     for (const row of rows) {
       const { marks } = readable(text(row, 'Notes'));
-      if (marks?.owner !== fabric.ownerId || marks.cycle?.checkpoint === undefined) continue;
+      if (marks?.owner !== fabric.ownerId || !marks.cycle) continue;
       const machine = text(row, 'Id').toLowerCase() as MachineId;
       fabric.note(machine, host);
-      const { operation, checkpoint, machines } = marks.cycle;
+      const cycle = marks.cycle.checkpoint === undefined ? await unfinished(fabric, machine, call) : marks.cycle;
+      if (cycle?.checkpoint === undefined) continue;
+      const { operation, checkpoint, machines } = cycle;
       parts.set(operation, [...(parts.get(operation) ?? []), { part: { machine, checkpoint }, machines }]);
     }
   }
@@ -359,6 +378,15 @@ async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapsh
   }
   call.signal.throwIfAborted();
 }
+
+const unfinished = async (fabric: Fabric, id: MachineId, call: Call): Promise<CycleMark | undefined> => {
+  try {
+    return cycleOf(fabric, await settled(fabric, await lookAt(fabric, id, call), call));
+  } catch (error) {
+    if (!isDrError(error, 'NOT_FOUND')) throw error;
+    return undefined;
+  }
+};
 
 /** A line that somebody has changed is that machine's trouble, not the list's. */
 const readable = (notes: string) => {
