@@ -5,9 +5,7 @@ import type { Estate } from './estate.ts';
 import { installGuest } from './guest.ts';
 import { firstPlace, newMachine } from './new-machine.ts';
 import type { EndpointSpec, EstateSpec, MachineSeed } from './port.ts';
-import { equipHyperv, nameDisks } from './powershell/equipment.ts';
-import { writeLabels } from './powershell/marks.ts';
-import type { Hv } from './powershell/model.ts';
+import { equipHyperv, settleSeed } from './powershell/equipment.ts';
 import { PROFILES } from './profiles.ts';
 import type { EndpointRecord, PlaceRecord } from './records.ts';
 import { addAppliance, equipVcenter } from './vsphere/appliance.ts';
@@ -98,14 +96,13 @@ const addFolders = (
 
 const buildMachine = (estate: Estate, endpoint: EndpointRecord, seed: MachineSeed): void => {
   const machine = newMachine(estate, endpoint, seed.name, specFor(estate, endpoint, seed));
-  nameDisks(estate, endpoint, machine);
   Object.assign(machine.labels, seed.labels);
-  if (machine.hv) writeLabels({ estate, endpoint, hyperv: endpoint.hyperv! }, machine as Hv);
   machine.writesPerSecond = seed.writesPerSecond ?? machine.writesPerSecond;
   machine.bootDelayMs = seed.bootDelayMs ?? machine.bootDelayMs;
   machine.shutdownDelayMs = seed.shutdownDelayMs ?? machine.shutdownDelayMs;
   machine.refusesShutdown = seed.refusesShutdown ?? false;
   machine.autostart = seed.autostart ?? true;
+  settleSeed(estate, endpoint, machine);
   if (seed.protectedElsewhere !== undefined) machine.protectedElsewhere = seed.protectedElsewhere;
   if ((seed.workload ?? 'database') === 'database') {
     const contents = seed.disks.map((disk) => disk.contentBytes ?? 0);

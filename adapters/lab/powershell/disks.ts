@@ -164,16 +164,14 @@ interface NewDisk {
   readonly place: Parameters<At['estate']['createLayer']>[1];
 }
 
-const newBase = ({ estate, endpoint }: PsContext, path: string, { args, place }: NewDisk): FileRecord => {
+const newBase = ({ estate }: PsContext, path: string, { args, place }: NewDisk): FileRecord => {
   const sizeBytes = args.number('SizeBytes');
   const logicalSectorBytes = args.maybeNumber('LogicalSectorSizeBytes') === 4096 ? 4096 : 512;
   const physicalSectorBytes = args.maybeNumber('PhysicalSectorSizeBytes') === 512 ? 512 : 4096;
   if (sizeBytes > LONGEST_BYTES || sizeBytes < SMALLEST_BYTES || sizeBytes % logicalSectorBytes !== 0)
     throw invalidArgument(`The size ${sizeBytes} is not valid for a virtual disk.`);
-  const type = args.flag('Fixed') ? 'Fixed' : 'Dynamic';
-  if (type === 'Fixed' && sizeBytes > estate.freeBytes(endpoint, place)) throw win32(HRESULT.diskFull, `Failed to create '${path}'`);
   const layer = estate.createLayer(sizeBytes, place).name;
-  return { path, layer, identifier: estate.random.uuid(), type, logicalSectorBytes, physicalSectorBytes };
+  return { path, layer, identifier: estate.random.uuid(), type: 'Dynamic', logicalSectorBytes, physicalSectorBytes };
 };
 
 /** It is the same disk to whoever reads its page 83, until it is told to be another one. */

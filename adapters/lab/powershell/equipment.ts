@@ -64,12 +64,14 @@ export const equipHvMachine = (estate: Estate, endpoint: EndpointRecord, machine
 const nicIdOf = ({ id }: Pick<MachineRecord, 'id'>, adapter: string): NicId => `${id}/${adapter}` as NicId;
 export const diskIdOf = ({ id }: Pick<MachineRecord, 'id'>, identifier: string): DiskId => `${id}/${identifier}` as DiskId;
 
-/** Of a machine that was just made: nobody knows its disks by other names yet. */
-export const nameDisks = (estate: Estate, endpoint: EndpointRecord, machine: MachineRecord): void => {
+/** Once a machine is all that its description says: nobody knows its disks by other names yet. */
+export const settleSeed = (estate: Estate, endpoint: EndpointRecord, machine: MachineRecord): void => {
   if (!machine.hv) return;
   const at: At = { estate, endpoint, hyperv: hypervOf(endpoint) };
   for (const { id } of machine.spec.disks) renameDisk(machine as Hv, id, diskIdOf(machine, id));
   syncFromSpec(at, machine as Hv);
+  machine.hv.startAction = machine.autostart ? 'StartIfRunning' : 'Nothing';
+  writeLabels(at, machine as Hv);
 };
 
 export const renameDisk = (machine: Hv, from: DiskId, to: DiskId): void => {
