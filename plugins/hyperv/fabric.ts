@@ -209,8 +209,9 @@ export class Fabric implements AsyncDisposable {
   }
 }
 
-/** Get-VM says so of an id that is not on this host. */
-export const isMissing = (error: unknown): boolean => isDrError(error, 'NOT_FOUND') && error.context.method === 'Get-VM';
+/** Get-VM says so of an id that is not on this host, and we of one that is on none. */
+export const isMissing = (error: unknown): boolean =>
+  isDrError(error, 'NOT_FOUND') && (error.context.method === 'Get-VM' || error.context.kind === 'machine');
 
 /** A pin is of one host's key: the others are known by the file. */
 const withoutPin = (transport: Transport): Transport => (transport.kind === 'ssh' ? { ...transport, pin: undefined } : transport);

@@ -12,6 +12,7 @@ import {
   type SnapshotId,
   type SnapshotSource,
 } from '../../core/contract/index.ts';
+import { Turns } from '../../core/plugin-kit/index.ts';
 import {
   awaitMerge,
   busy,
@@ -23,7 +24,7 @@ import {
   takeRecovery,
 } from './checkpoints.ts';
 import type { Disks } from './disks.ts';
-import type { Fabric } from './fabric.ts';
+import { type Fabric, isMissing } from './fabric.ts';
 import { type Look, lookAt } from './look.ts';
 import { type Drive, drivesOf, powerOf, specOf } from './machine.ts';
 import { changeMarks, without } from './marks.ts';
@@ -46,7 +47,7 @@ export const sourceOf = (fabric: Fabric, disks: Disks): SnapshotSource => {
     enableTracking: (id, call) => enableTracking(fabric, id, call),
     disableTracking: (id, call) => disableTracking(fabric, id, call),
     createSnapshot: (ids, want, call) => createSnapshot(ground, ids, want, call),
-    listSnapshots: (call) => listSnapshots(fabric, call),
+    listSnapshots: (call) => listSnapshots(ground, call),
     releaseSnapshot: async (id, outcome, call) => {
       for (const part of partsOf(id)) await release(ground, part, outcome, call);
       call.signal.throwIfAborted();
@@ -156,7 +157,7 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   const { fabric } = ground;
   const machines = [...new Set(ids)];
   const looks = new Map<MachineId, Look>();
-  for (const id of machines) looks.set(id, await settled(fabric, await lookAt(fabric, id, call), call));
+  for (const id of machines) looks.set(id, await settled(ground, id, call));
   const isOurs = (id: MachineId) => cycleOf(fabric, looks.get(id)!)?.operation === call.operationId;
   const other = machines.find((id) => cycleOf(fabric, looks.get(id)!) && !isOurs(id));
   if (other !== undefined && !machines.some(isOurs)) {
@@ -169,7 +170,7 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   try {
     for (const id of machines) {
       const look = looks.get(id)!;
-      const checkpoint = await fabric.held(look, () => takeOne(ground, look, { ...want, machines }, call), call);
+      const checkpoint = await turns.take(id, () => fabric.held(look, () => takeOne(ground, look, { ...want, machines }, call), call));
       taken.push({ machine: id, checkpoint });
     }
   } catch (error) {
@@ -180,28 +181,36 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   return describe(fabric, taken, call);
 };
 
+/** Between two calls of this process: what one is at, another must not take for left behind. */
+const turns = new Turns();
+
 /**
- * A cycle that was written down and whose checkpoint was not: its call was killed in between. The checkpoint is the one that is there, and where
- * there is none, none was taken: a host that was still at it has been waited for.
+ * What a killed call has left of a cycle is brought to an end. Written down without a checkpoint: that is the one that is there, and where there
+ * is none, none was taken (a host that was still at it has been waited for). Half a reference point becomes a whole one. A checkpoint that is gone
+ * was released.
  */
-const settled = async (fabric: Fabric, look: Look, call: Call): Promise<Look> => {
-  const begun = cycleOf(fabric, look);
-  if (!begun || begun.checkpoint !== undefined) return look;
-  await awaitMerge(fabric, look.id, call);
-  const [taken] = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
-  const marks = await changeMarks(
-    fabric,
-    look.id,
-    (now) =>
-      now.cycle?.operation !== begun.operation
-        ? now
-        : taken
-          ? { ...now, cycle: { ...begun, checkpoint: taken.id } }
-          : without(now, 'cycle'),
-    call,
-  );
-  return { ...look, notes: { ...look.notes, marks } };
-};
+const settled = (ground: Ground, id: MachineId, call: Call): Promise<Look> =>
+  turns.take(id, async () => {
+    const { fabric } = ground;
+    const look = await lookAt(fabric, id, call);
+    const cycle = cycleOf(fabric, look);
+    if (!cycle) return look;
+    if (cycle.checkpoint === undefined) await awaitMerge(fabric, id, call);
+    const recovery = (await snapshotsOf(fabric, look, call)).filter(({ type }) => type === 'Recovery');
+    const { checkpoint = recovery[0]?.id } = cycle;
+    const isThere = recovery.some((one) => one.id === checkpoint);
+    if (isThere && cycle.checkpoint !== undefined && !cycle.converting) return look;
+    if (checkpoint !== undefined && cycle.converting)
+      await releaseAt(ground, { part: { machine: id, checkpoint }, look, outcome: 'sealed' }, call);
+    else
+      await changeMarks(
+        fabric,
+        id,
+        (marks) => (isThere && checkpoint !== undefined ? { ...marks, cycle: { ...cycle, checkpoint } } : without(marks, 'cycle')),
+        call,
+      );
+    return lookAt(fabric, id, call);
+  });
 
 const cycleOf = (fabric: Fabric, { notes }: Look): CycleMark | undefined =>
   notes.marks?.owner === fabric.ownerId ? notes.marks.cycle : undefined;
@@ -350,7 +359,8 @@ const describe = async (fabric: Fabric, parts: readonly Part[], call: Call): Pro
 
 const gone = (id: string): DrError => new DrError('SNAPSHOT_GONE', `snapshot ${id} does not exist any more`, { context: { snapshot: id } });
 
-async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapshot> {
+async function* listSnapshots(ground: Ground, call: Call): AsyncGenerator<Snapshot> {
+  const { fabric } = ground;
   const parts = new Map<string, { readonly part: Part; readonly machines: readonly MachineId[] }[]>();
   for (const host of await fabric.hosts(call)) {
     const rows = await fabric.rows(host, [{ cmdlet: 'Get-VM', params: {}, select: ['Id', 'Notes'] }], call);
@@ -359,7 +369,7 @@ async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapsh
       if (marks?.owner !== fabric.ownerId || !marks.cycle) continue;
       const machine = text(row, 'Id').toLowerCase() as MachineId;
       fabric.note(machine, host);
-      const cycle = marks.cycle.checkpoint === undefined ? await unfinished(fabric, machine, call) : marks.cycle;
+      const cycle = await ended(ground, machine, call);
       if (cycle?.checkpoint === undefined) continue;
       const { operation, checkpoint, machines } = cycle;
       parts.set(operation, [...(parts.get(operation) ?? []), { part: { machine, checkpoint }, machines }]);
@@ -379,9 +389,9 @@ async function* listSnapshots(fabric: Fabric, call: Call): AsyncGenerator<Snapsh
   call.signal.throwIfAborted();
 }
 
-const unfinished = async (fabric: Fabric, id: MachineId, call: Call): Promise<CycleMark | undefined> => {
+const ended = async (ground: Ground, id: MachineId, call: Call): Promise<CycleMark | undefined> => {
   try {
-    return cycleOf(fabric, await settled(fabric, await lookAt(fabric, id, call), call));
+    return cycleOf(ground.fabric, await settled(ground, id, call));
   } catch (error) {
     if (!isDrError(error, 'NOT_FOUND')) throw error;
     return undefined;
@@ -414,16 +424,15 @@ const findDisk = async (fabric: Fabric, id: SnapshotId, disk: DiskId, call: Call
 
 // ---- releasing -------------------------------------------------------------------------------------------------------
 
-const release = async (ground: Ground, part: Part, outcome: 'sealed' | 'abandoned', call: Call): Promise<void> => {
-  let look: Look;
-  try {
-    look = await lookAt(ground.fabric, part.machine, call);
-  } catch (error) {
-    if (isDrError(error, 'NOT_FOUND')) return;
-    throw error;
-  }
-  await ground.fabric.held(look, () => releaseAt(ground, { part, look, outcome }, call), call);
-};
+const release = (ground: Ground, part: Part, outcome: 'sealed' | 'abandoned', call: Call): Promise<void> =>
+  turns.take(part.machine, async () => {
+    try {
+      const look = await lookAt(ground.fabric, part.machine, call);
+      await ground.fabric.held(look, () => releaseAt(ground, { part, look, outcome }, call), call);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  });
 
 interface Release {
   readonly part: Part;

@@ -53,6 +53,10 @@ export const jobsOn = ({ estate, endpoint, host }: Pick<PsContext, 'estate' | 'e
   return [...jobs.values()].filter((job) => job.host === host.name);
 };
 
+/** Names of what is under way about a machine, on whichever host. */
+export const underWay = (endpoint: EndpointRecord, machine: MachineId): string[] =>
+  [...jobsAt(endpoint).values()].filter((job) => job.machine === machine && job.endedMs === undefined).map(({ name }) => name);
+
 /** When the service ends, nobody knows of them; what they do is not done. */
 export const forgetJobs = (endpoint: EndpointRecord, host: string): void => {
   const jobs = jobsAt(endpoint);

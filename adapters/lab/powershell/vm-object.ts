@@ -1,6 +1,7 @@
 // Microsoft.HyperV.PowerShell.VirtualMachine and what hangs on it.
 import { type Cell, date, guid, int, member, NO_GUID, object, type PsObject, recordOf, type Shape, span } from './cells.ts';
 import { hostOf, switchNamed } from './fabric.ts';
+import { underWay } from './jobs.ts';
 import type { AdapterRecord, At, CheckpointRecord, DriveRecord, DvdRecord, Hv, HvRecord } from './model.ts';
 import { isOpen } from './usage.ts';
 
@@ -30,7 +31,13 @@ export const stateOf = ({ at, machine }: OfMachine): string => {
 
 const operationalStatus = ({ at, machine }: OfMachine): Cell[] => {
   const merging = machine.hv.merging && machine.hv.merging.untilMs > at.estate.timeline.now();
-  return [member('VMOperationalStatus', 'Ok'), ...(merging ? [member('VMOperationalStatus', 'MergingDisks')] : [])];
+  const jobs = underWay(at.endpoint, machine.id);
+  return [
+    member('VMOperationalStatus', 'Ok'),
+    ...(jobs.some((name) => name.startsWith('Creating')) ? [member('VMOperationalStatus', 'CreatingSnapshot')] : []),
+    ...(jobs.some((name) => /^(Deleting|Converting)/.test(name)) ? [member('VMOperationalStatus', 'DeletingSnapshot')] : []),
+    ...(merging ? [member('VMOperationalStatus', 'MergingDisks')] : []),
+  ];
 };
 
 const heartbeat = ({ at, machine }: OfMachine): Cell => {
