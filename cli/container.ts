@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { connectLab } from '../adapters/lab/client.ts';
 import type { OpenEstate } from '../adapters/lab/port.ts';
 import { openLabDevices, parseLabDevices } from '../adapters/lab/vsphere/lab-devices.ts';
+import type { OpenPowerShell } from '../adapters/powershell/port.ts';
 import type { OpenWire } from '../adapters/vsphere/port.ts';
 import type { Log, Plugin } from '../core/contract/index.ts';
 import { type HomeLock, lockHome, storePath } from '../core/engine/home.ts';
@@ -13,6 +14,7 @@ import { createSecretResolver, type ResolveSecret } from '../core/host/secrets.t
 import { type Files, systemFiles } from '../core/ports/files.ts';
 import { newSystemId, type Runtime, systemClock } from '../core/ports/runtime.ts';
 import { openStore, type Store } from '../core/state/database.ts';
+import { createHypervPlugin, type HypervTools } from '../plugins/hyperv/index.ts';
 import { createMemoryPlugin } from '../plugins/memory/index.ts';
 import { createVmwarePlugin, type VmwareTools } from '../plugins/vmware/index.ts';
 import { loadOwnPlugins } from './own-plugins.ts';
@@ -31,6 +33,8 @@ export interface Ways {
   readonly openEstate?: OpenEstate;
   /** To a vCenter; left out it is HTTPS. */
   readonly openWire?: OpenWire;
+  /** To a Windows host; left out it is a process here, SSH or WinRM. */
+  readonly openPowerShell?: OpenPowerShell;
   /** What a plugin waits by, where it is not real time. */
   readonly time?: VmwareTools['time'];
 }
@@ -41,14 +45,18 @@ export interface ComposedEngine extends AsyncDisposable {
   readonly log: Log;
 }
 
+/** Before the path of a lab's socket, where another endpoint says how its agents are reached. */
+export const LAB_AGENT = 'lab:';
+
 /** Kinds of the simulated estate that no plugin of their own reaches yet. */
-const MEMORY = ['hyperv', 'physical', 'kvm'] as const;
+const MEMORY = ['physical', 'kvm'] as const;
 
 /** The plugins of this program, each imported by name, and those that the home names. */
 export const createRegistry = (ways: Ways = {}, own: readonly Plugin[] = []): Registry => {
   const openEstate = ways.openEstate ?? connectLab;
   const memory = MEMORY.map((profile) => createMemoryPlugin(profile, openEstate));
-  return new Registry([createVmwarePlugin(vmwareTools(ways, openEstate)), ...memory, ...own]);
+  const vendors = [createVmwarePlugin(vmwareTools(ways, openEstate)), createHypervPlugin(hypervTools(ways, openEstate))];
+  return new Registry([...vendors, ...memory, ...own]);
 };
 
 /** Adapters are loaded when an endpoint needs them: a command that reaches no vCenter pays for none of this. */
@@ -70,6 +78,25 @@ const vmwareTools = ({ openWire, time }: Ways, openEstate: OpenEstate): VmwareTo
   nbd: {
     startNbdkit: async (spec, options) => (await import('../adapters/nbd/nbdkit.ts')).startNbdkit(spec, options),
     openNbd: async (where, options) => (await import('../adapters/nbd/client.ts')).openNbd(where, options),
+  },
+  ...(time === undefined ? {} : { time }),
+});
+
+const hypervTools = ({ openPowerShell, time }: Ways, openEstate: OpenEstate): HypervTools => ({
+  openPowerShell: async (target, options) => {
+    if (openPowerShell) return openPowerShell(target, options);
+    const { createOpenPowerShell } = await import('../adapters/powershell/open.ts');
+    return createOpenPowerShell({ openSsh: async (...args) => (await import('../adapters/ssh/client.ts')).openSsh(...args) })(
+      target,
+      options,
+    );
+  },
+  openAgent: async (way, options) => {
+    if (way.agent.startsWith(LAB_AGENT)) {
+      const { createLabAgent } = await import('../adapters/lab/powershell/agent.ts');
+      return createLabAgent(await openEstate(way.agent.slice(LAB_AGENT.length)), way.host);
+    }
+    return (await import('./host-agent.ts')).openHostAgent(way, options);
   },
   ...(time === undefined ? {} : { time }),
 });

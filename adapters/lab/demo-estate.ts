@@ -40,7 +40,7 @@ export const demoEstate = ({ diskBytes = MIB, writesPerSecond, password }: DemoO
         endpoints: [
           endpoint('vmm-a', 'hyperv', {
             hosts: ['hv-a-1', 'hv-a-2'],
-            pools: ['cloud-gold'],
+            pools: ['gold'],
             machines: [
               machine('erp-db', '10.1.0.11', { family: 'windows', disks: twoDisks, labels: { cloud: 'gold', app: 'erp', tier: '1' } }),
               machine('erp-web', '10.1.0.12', { family: 'windows', labels: { cloud: 'gold', app: 'erp', tier: '2' } }),
@@ -66,7 +66,7 @@ export const demoEstate = ({ diskBytes = MIB, writesPerSecond, password }: DemoO
       {
         name: 'site-b',
         endpoints: [
-          endpoint('vmm-b', 'hyperv', { hosts: ['hv-b-1'], pools: ['cloud-dr'] }),
+          endpoint('vmm-b', 'hyperv', { hosts: ['hv-b-1'], pools: ['dr'] }),
           endpoint('vcenter-b', 'vmware', { hosts: ['esx-b-1'], folders: ['dc-b/vm/recovery'] }),
           endpoint('kvm-b', 'kvm', { hosts: ['kvm-b-1'] }),
         ],

@@ -13,7 +13,7 @@ export const PAIRS = [
 
 export interface EstateOptions {
   readonly machines: number;
-  /** Of the account at the vCenters. */
+  /** Of the account at the vCenters and Hyper-V hosts. */
   readonly password: string;
   /** A machine for a user's own disk image, of this size, off and without a workload. */
   readonly ownDiskBytes?: number;
@@ -128,6 +128,7 @@ export const buildEstate = (options: EstateOptions): EstateSpec => {
     storage: [{ name: `${name}-store`, capacityBytes: Math.max(64 * GIB, total * 4) }],
     machines: seeds.filter((entry) => entry.endpoint === name).map(({ seed }) => seed),
     ...(profile === 'vmware' ? { username: 'warmsite@vsphere.local', password: options.password } : {}),
+    ...(profile === 'hyperv' ? { username: 'LAB\\warmsite', password: options.password } : {}),
     ...more,
   });
   return {
@@ -135,7 +136,7 @@ export const buildEstate = (options: EstateOptions): EstateSpec => {
       {
         name: 'site-a',
         endpoints: [
-          endpoint('vmm-a', 'hyperv', { hosts: ['hv-a-1', 'hv-a-2'], pools: ['cloud-gold'] }),
+          endpoint('vmm-a', 'hyperv', { hosts: ['hv-a-1', 'hv-a-2'], pools: ['gold'] }),
           endpoint('vcenter-a', 'vmware', { hosts: ['esx-a-1', 'esx-a-2'], folders: ['dc-a/vm/production', 'dc-a/vm/test'] }),
           endpoint('servers-a', 'physical', { hosts: ['rack-a'] }),
         ],
@@ -143,7 +144,7 @@ export const buildEstate = (options: EstateOptions): EstateSpec => {
       {
         name: 'site-b',
         endpoints: [
-          endpoint('vmm-b', 'hyperv', { hosts: ['hv-b-1'], pools: ['cloud-dr'] }),
+          endpoint('vmm-b', 'hyperv', { hosts: ['hv-b-1'], pools: ['dr'] }),
           endpoint('vcenter-b', 'vmware', { hosts: ['esx-b-1'], folders: ['dc-b/vm/recovery'] }),
           endpoint('kvm-b', 'kvm', { hosts: ['kvm-b-1'] }),
         ],

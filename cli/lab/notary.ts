@@ -1,14 +1,22 @@
 // Looks at every copy just before it is powered on, past the engine and past the plugins, and compares it with what its guest had written.
 import { connectLab } from '../../adapters/lab/client.ts';
 import type { DiskDigest, EstateArgs, EstateMethod, EstatePort, OpenEstate, StateReport, Truth } from '../../adapters/lab/port.ts';
+import { createOpenPowerShell } from '../../adapters/powershell/open.ts';
+import type { OpenPowerShell } from '../../adapters/powershell/port.ts';
 import type { OpenWire } from '../../adapters/vsphere/port.ts';
 import { openWire } from '../../adapters/vsphere/wire.ts';
-import type { MachineId } from '../../core/contract/index.ts';
+import { DrError, type MachineId } from '../../core/contract/index.ts';
 import type { Item } from '../../core/domain/item.ts';
 import type { Core } from '../../core/replication/core.ts';
 import { listItems } from '../../core/state/items.ts';
 import { listPoints } from '../../core/state/points.ts';
 import type { Ways } from '../container.ts';
+
+const openLocal = createOpenPowerShell({
+  openSsh: async () => {
+    throw new DrError('CAPABILITY_MISSING', 'the lab is not reached by SSH');
+  },
+});
 
 /** The machine that a vCenter is asked to power on. */
 const POWER_ON = /<PowerOnVM_Task [^>]*><_this [^>]*>([^<]+)</;
@@ -76,9 +84,9 @@ export class Notary {
     this.#core = core;
   }
 
-  /** For the plugins: the lab's own client and HTTPS, but for the look that comes before each power-on. */
+  /** For the plugins: the lab's own client, HTTPS and processes, but for the look that comes before each power-on. */
   get ways(): Ways {
-    return { openEstate: this.#openEstate, openWire: this.#openWire };
+    return { openEstate: this.#openEstate, openWire: this.#openWire, openPowerShell: this.#openPowerShell };
   }
 
   readonly #openEstate: OpenEstate = async (address) => {
@@ -104,6 +112,20 @@ export class Notary {
         return wire.send(request);
       },
       [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
+    };
+  };
+
+  readonly #openPowerShell: OpenPowerShell = async (target, options) => {
+    const shell = await openLocal(target, options);
+    return {
+      host: shell.host,
+      run: async (steps, how) => {
+        const starts = steps.some(({ cmdlet }) => cmdlet === 'Start-VM');
+        const machine = starts ? steps.find(({ cmdlet }) => cmdlet === 'Get-VM')?.params['Id'] : undefined;
+        if (typeof machine === 'string') await this.#lookAt(machine as MachineId);
+        return shell.run(steps, how);
+      },
+      [Symbol.asyncDispose]: () => shell[Symbol.asyncDispose](),
     };
   };
 

@@ -12,9 +12,9 @@ import { DrError } from '../../core/contract/index.ts';
 
 export const labSocket = (directory: string): string => join(directory, 'lab.sock');
 
-/** The password of the lab's vCenters: made up once, and kept where only the owner can read it. */
+/** The password of the lab's vCenters and Hyper-V hosts: made up once, and kept where only the owner can read it. */
 export const labSecret = (directory: string): { readonly path: string; readonly password: string } => {
-  const path = join(directory, 'vcenter.secret');
+  const path = join(directory, 'lab.secret');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (!existsSync(path)) writeFileSync(path, `${randomBytes(12).toString('hex')}\n`, { mode: 0o600 });
   return { path, password: readFileSync(path, 'utf8').trim() };

@@ -3,6 +3,7 @@ import { connectLab } from '../../adapters/lab/client.ts';
 import type { EndpointSpec, EstateSpec } from '../../adapters/lab/port.ts';
 import { labDevicesUrl } from '../../adapters/lab/vsphere/lab-devices.ts';
 import { DrError } from '../../core/contract/index.ts';
+import { LAB_AGENT } from '../container.ts';
 import { PAIRS } from './estate.ts';
 
 export type CallOperation = (operation: string, input: unknown) => Promise<unknown>;
@@ -12,17 +13,25 @@ export const LAB_POLICY = 'lab';
 export interface LabPlace {
   /** Path of its socket. */
   readonly address: string;
-  /** File with the password of its vCenters. */
+  /** File with the password of its vCenters and Hyper-V hosts. */
   readonly secretPath: string;
 }
 
-/** The vCenters are reached as real ones are, by HTTPS with a pin; everything else by the lab's socket. */
+/** The vCenters are reached as real ones are, by HTTPS with a pin, the Hyper-V hosts by a process in PowerShell's place; everything else by the lab's socket. */
 export const reached = async (
   { name, profile, username }: EndpointSpec,
   { address, secretPath }: LabPlace,
 ): Promise<{ plugin: string; config: object }> => {
-  if (profile !== 'vmware') return { plugin: `memory-${profile}`, config: { address, endpoint: name } };
+  if (profile !== 'vmware' && profile !== 'hyperv') return { plugin: `memory-${profile}`, config: { address, endpoint: name } };
   await using lab = await connectLab(address);
+  if (profile === 'hyperv') {
+    const { kind, address: center, username: account, executable } = await lab.call('lab.powershell', { endpoint: name });
+    const credential = account === undefined ? {} : { username: account, password: { file: secretPath } };
+    return {
+      plugin: 'hyperv',
+      config: { address: center, kind, transport: 'local', executable, agent: LAB_AGENT + address, ...credential },
+    };
+  }
   const vcenter = await lab.call('lab.vcenter', { endpoint: name });
   const { pin, appliance } = vcenter;
   if (appliance === undefined) throw new DrError('INTERNAL', `the vCenter ${name} of the lab has no appliance`);

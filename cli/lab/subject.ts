@@ -4,7 +4,7 @@ import type { EstateSpec, ProfileName } from '../../adapters/lab/port.ts';
 import { labDevicesUrl } from '../../adapters/lab/vsphere/lab-devices.ts';
 import type { ConformanceLab, Subject } from '../../core/conformance/index.ts';
 import { DrError } from '../../core/contract/index.ts';
-import { createRegistry, type Ways } from '../container.ts';
+import { createRegistry, LAB_AGENT, type Ways } from '../container.ts';
 
 const MIB = 2 ** 20;
 const ENDPOINT = 'endpoint';
@@ -42,7 +42,7 @@ const labOf = ({ control }: InProcessEstate): ConformanceLab => ({
 
 const SUBJECTS: Readonly<Record<string, ProfileName>> = {
   vmware: 'vmware',
-  'memory-hyperv': 'hyperv',
+  hyperv: 'hyperv',
   'memory-kvm': 'kvm',
   'memory-physical': 'physical',
 };
@@ -57,7 +57,7 @@ export const labSubject = async (id: string): Promise<Subject & AsyncDisposable>
     });
   const estate = createEstate({ spec: scratchEstate(profile) });
   const plugin = createRegistry(waysInto(estate)).get(id) as Subject['plugin'];
-  const config = profile === 'vmware' ? await vcenterConfig(estate) : { endpoint: ENDPOINT };
+  const config = profile === 'vmware' ? await vcenterConfig(estate) : profile === 'hyperv' ? HYPERV : { endpoint: ENDPOINT };
   const { machines, networks } = await lookAround(plugin, config);
   const [first, second, adopt] = machines;
   return {
@@ -76,6 +76,7 @@ export const labSubject = async (id: string): Promise<Subject & AsyncDisposable>
 };
 
 const NOWHERE = 'nowhere';
+const HYPERV = { address: ENDPOINT, transport: 'local', agent: `${LAB_AGENT}in-process` };
 
 const waysInto = (estate: InProcessEstate): Ways => ({
   openEstate: async (address) => {
@@ -85,6 +86,10 @@ const waysInto = (estate: InProcessEstate): Ways => ({
   openWire: (config) => {
     if (config.address !== NOWHERE) return estate.openWire(config);
     throw new DrError('CONNECTION_REFUSED', `no vCenter answers at ${NOWHERE}`);
+  },
+  openPowerShell: (target, options) => {
+    if (target.host !== NOWHERE) return estate.openPowerShell(target, options);
+    throw new DrError('CONNECTION_REFUSED', `no host answers at ${NOWHERE}`);
   },
   time: { now: () => estate.clock.now(), sleep: (ms, signal) => estate.clock.sleep(ms, signal) },
 });
