@@ -17,7 +17,7 @@ import { bootGuest, type Guest, resumeGuest } from './guest.ts';
 import type { Truth, Violation } from './port.ts';
 import { PROFILES, type Profile } from './profiles.ts';
 import { Random } from './random.ts';
-import type { EndpointRecord, ForkRecord, MachineRecord, PlaceRecord, SiteRecord, SnapshotRecord } from './records.ts';
+import type { EndpointRecord, EstateEvents, ForkRecord, MachineRecord, PlaceRecord, SiteRecord, SnapshotRecord } from './records.ts';
 import { type ClockMode, Timeline } from './timeline.ts';
 import { Tracker } from './tracker.ts';
 import { findTwoLive, isAppliance } from './two-live.ts';
@@ -40,9 +40,6 @@ interface Layer {
 /** Long enough for every comparison of a run, short enough for the state file. */
 const MOST_TRUTHS = 5000;
 
-/** Of the log that a resilient tracker falls back to after a crash, in its usual granules: 256 KiB of 32 KiB each. */
-const COARSE_GRANULES = 8;
-
 /** The simulated world: what there is, what time does to it, and the laws that every operation keeps. What a vendor's call does is in operations/. */
 export class Estate {
   readonly seed: string;
@@ -64,14 +61,8 @@ export class Estate {
   readonly truths: Truth[] = [];
   /** So many older ones are forgotten. */
   truthsDropped = 0;
-  /** For whoever waits for something else than time. `any`: the revision has risen; `unreachable`: of a site, whose connections break; `powerCut`: of an endpoint, at which every host has lost its power. */
-  readonly changed = new EventEmitter<{
-    machine: [MachineId];
-    thaw: [MachineId];
-    any: [];
-    unreachable: [string];
-    powerCut: [string];
-  }>().setMaxListeners(0);
+  /** For whoever waits for something else than time. */
+  readonly changed = new EventEmitter<EstateEvents>().setMaxListeners(0);
   readonly usedBytes = new Map<PlaceId, number>();
   counter = 0;
   #revision = 0;
@@ -278,7 +269,7 @@ export class Estate {
     if (cut) machine.ranAtPowerCut = true;
     const profile = this.profileOf(machine);
     const wrote = this.guests.has(machine.id) && !this.freezes.has(machine.id);
-    if (cut && machine.hv?.rct) for (const { id } of machine.spec.disks) this.trackers.get(id)?.coarsen(COARSE_GRANULES);
+    if (cut && machine.hv?.rct) for (const { id } of machine.spec.disks) this.trackers.get(id)?.coarsen();
     else if (cut ? !profile.trackingSurvivesPowerCut : wrote && !profile.trackingSurvivesPowerOff) this.resetTrackers(machine);
     this.#stop(machine);
     // The hosts come back and start it: nothing else could move data then.

@@ -115,6 +115,18 @@ export interface VolumeRecord {
   readonly snapshot: boolean;
 }
 
+/** What the estate tells of beside time. */
+export interface EstateEvents {
+  machine: [MachineId];
+  thaw: [MachineId];
+  /** The revision has risen. */
+  any: [];
+  /** Of a site, whose connections break. */
+  unreachable: [string];
+  /** Of an endpoint, at which every host has lost its power. */
+  powerCut: [string];
+}
+
 export const STATE_VERSION = 1;
 
 export interface SavedState {

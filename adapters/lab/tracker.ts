@@ -1,6 +1,8 @@
 import { type Baseline, DrError, type Extent } from '../../core/contract/index.ts';
 
 const CHUNK_GRANULES = 4096;
+/** 256 KiB where a granule is 32 KiB. */
+const COARSE_GRANULES = 8;
 
 /** A set of granule numbers that takes room only where something is set. */
 export class SparseBitmap {
@@ -149,7 +151,7 @@ export class Tracker {
   }
 
   /** What a coarser log knows after a crash: for each change the whole region around it. */
-  coarsen(granules: number): void {
+  coarsen(granules = COARSE_GRANULES): void {
     for (const { dirty } of this.#marks) {
       for (const [first, last] of [...dirty.runs()]) {
         dirty.add(Math.floor(first / granules) * granules, (Math.floor(last / granules) + 1) * granules - 1);

@@ -4,6 +4,7 @@ import { cimReading } from './cim.ts';
 import { cimMethods } from './cim-methods.ts';
 import { cluster } from './cluster.ts';
 import { disks } from './disks.ts';
+import { drives } from './drives.ts';
 import type { Handlers } from './handlers.ts';
 import { hosts } from './hosts.ts';
 import { machines } from './machines.ts';
@@ -16,6 +17,7 @@ export const CMDLET_HANDLERS: Handlers = {
   ...hosts,
   ...machines,
   ...disks,
+  ...drives,
   ...networks,
   ...power,
   ...checkpoints,
