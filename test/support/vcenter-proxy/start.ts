@@ -4,6 +4,7 @@ import { build } from '../../../adapters/lab/build.ts';
 import { Dispatcher } from '../../../adapters/lab/dispatch.ts';
 import type { InProcessEstate, InProcessOptions } from '../../../adapters/lab/in-process.ts';
 import type { EndpointSpec, EstatePort, EstateSpec } from '../../../adapters/lab/port.ts';
+import { openInProcessPowerShell } from '../../../adapters/lab/powershell/open.ts';
 import { vmsOf } from '../../../adapters/lab/vsphere/vms.ts';
 import type { DatastoreSummary, MoRef, OpenWire } from '../../../adapters/vsphere/port.ts';
 import { openVim25 } from '../../../adapters/vsphere/vim25/client.ts';
@@ -48,6 +49,7 @@ export const createProxiedEstate = async (options: Omit<InProcessOptions, 'store
     control: open(),
     clock: { now: () => estate.timeline.now(), sleep: (ms, signal) => estate.timeline.sleep(ms, signal) },
     estate,
+    openPowerShell: openInProcessPowerShell(dispatcher.hosts),
     openWire: (config) => wireOf(proxies, config.address)(config),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
