@@ -1,9 +1,12 @@
 // A snapshot source: one recovery checkpoint of ours at a time, resilient change tracking (RCT) against the reference points that earlier ones became.
+import { hash } from 'node:crypto';
 import {
   type Baseline,
   type Call,
   type DiskId,
+  type DiskReader,
   DrError,
+  type Extent,
   type Finding,
   isDrError,
   type MachineId,
@@ -34,6 +37,8 @@ import { changesSince, destroyReferencePoint, lost, referencePointsOf } from './
 import { text } from './rows.ts';
 
 const SEPARATOR = '+';
+/** Small enough to find holes between files, large enough that a first copy of terabytes asks for little. */
+const ZERO_BLOCK_BYTES = 256 * 1024;
 
 interface Ground {
   readonly fabric: Fabric;
@@ -58,11 +63,10 @@ export const sourceOf = (fabric: Fabric, disks: Disks): SnapshotSource => {
       const { path, sizeBytes } = frozen;
       yield* changesSince(fabric, { host: look.host, path, disk, sizeBytes, trackingId, from }, call);
     },
-    // A host does not tell which blocks of a file are in use: zeroes are found by reading.
     allocatedExtents: async function* (of, disk, from, call) {
-      const { frozen } = await findDisk(fabric, of, disk, call);
-      if (from < frozen.sizeBytes) yield { offset: from, length: frozen.sizeBytes - from };
-      call.signal.throwIfAborted();
+      const { look, frozen } = await findDisk(fabric, of, disk, call);
+      await using reader = await disks.openRead(look.host, frozen.path, call);
+      yield* nonZero(reader, from, call);
     },
     openReader: async (of, disk, call) => {
       const { look, frozen } = await findDisk(fabric, of, disk, call);
@@ -71,6 +75,22 @@ export const sourceOf = (fabric: Fabric, disks: Disks): SnapshotSource => {
     keepBaselines: (id, keep, call) => keepBaselines(fabric, id, keep, call),
   };
 };
+
+/** A host does not tell which blocks of a file are in use. Its agent finds zeroes by reading, and sends 32 bytes for each block. */
+async function* nonZero(reader: DiskReader, from: number, call: Call): AsyncGenerator<Extent> {
+  const first = Math.floor(from / ZERO_BLOCK_BYTES) * ZERO_BLOCK_BYTES;
+  for await (const { offset, sha256 } of reader.digests!(ZERO_BLOCK_BYTES, first, call)) {
+    call.signal.throwIfAborted();
+    const length = Math.min(ZERO_BLOCK_BYTES, reader.sizeBytes - offset);
+    if (zeroDigest(length).equals(sha256)) continue;
+    const start = Math.max(offset, from);
+    yield { offset: start, length: offset + length - start };
+  }
+  call.signal.throwIfAborted();
+}
+
+const WHOLE = hash('sha256', new Uint8Array(ZERO_BLOCK_BYTES), 'buffer');
+const zeroDigest = (length: number): Buffer => (length === ZERO_BLOCK_BYTES ? WHOLE : hash('sha256', new Uint8Array(length), 'buffer'));
 
 // ---- identities ------------------------------------------------------------------------------------------------------
 
