@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { coldStart } from './cold-start.ts';
 import { firstCopySparse } from './first-copy-sparse.ts';
+import { hypervInventory } from './hyperv-inventory.ts';
 import { journalApply } from './journal-apply.ts';
 import { machines1000 } from './machines-1000.ts';
 import type { Benchmark } from './measure.ts';
@@ -18,6 +19,7 @@ const BENCHMARKS: readonly Benchmark[] = [
   firstCopySparse,
   machines1000,
   vsphereClient,
+  hypervInventory,
   vsphereInventory,
 ];
 
