@@ -178,6 +178,27 @@ describe('checkpoints of a simulated host', () => {
     expect(await bench.drivePath(), 'a machine that is off is merged at last').to.equal(base);
   });
 
+  it('are not merged into a file that something else stands on', async () => {
+    await using bench = await HostBench.open();
+    const base = await bench.drivePath();
+    await bench.onVm('Checkpoint-VM', { SnapshotName: 'a' });
+    await bench.run(step('New-VHD', { Path: 'D:\\child.vhdx', ParentPath: base, Differencing: true }));
+    const { estate } = bench.lab;
+    const child = () => estate.layer(estate.endpoint('hv-a').hyperv!.files['d:\\child.vhdx']!.layer).volume.digest();
+    const before = child();
+    await bench.write(estate.machine(bench.id()).spec.disks[0]!.id, 512 * 1024, 4096);
+
+    await bench.run(
+      step('Get-VM', { Id: bench.id() }),
+      step('Get-VMSnapshot', { VM: { $step: 0 } }),
+      step('Remove-VMSnapshot', { VMSnapshot: { $step: 1 } }),
+    );
+    await bench.lab.clock.sleep(5000);
+
+    expect(child()).to.equal(before);
+    expect(await bench.drivePath()).to.match(/\.avhdx$/);
+  });
+
   it('show the live disk, or disks of different instants, only where a rule asks for the lie', async () => {
     await using bench = await HostBench.open(TWO_DISKS);
     const wmi = new Wmi(bench);

@@ -46,6 +46,34 @@ describe('change tracking of a simulated host', () => {
     expect(await wmi.changes(path!, limit!, MIB)).to.deep.equal([{ offset: MIB - GRANULE, length: GRANULE }]);
   });
 
+  it('gives no more than 256 ranges at once, and goes on where it stopped', async () => {
+    const sizeBytes = 128 * MIB;
+    await using bench = await HostBench.open(hostSpec([{ name: 'shop-db', workload: 'none', disks: [{ sizeBytes }] }]));
+    const wmi = await cycle(bench);
+    const [limit] = await wmi.trackingIds();
+    const offsets = Array.from({ length: 300 }, (_, at) => at * 2 * GRANULE);
+    for (const offset of offsets) await bench.write(diskIds(bench)[0]!, offset, 512);
+    const [path] = await wmi.frozen(await wmi.checkpoint());
+
+    const page = await wmi.changesPage(path!, limit!, 0, sizeBytes);
+    const all = await wmi.changes(path!, limit!, sizeBytes);
+
+    expect(page['ChangedByteOffsets']).to.have.lengthOf(256);
+    expect(page['ProcessedByteLength']).to.equal(offsets[256]);
+    expect(all.map(({ offset }) => offset)).to.deep.equal(offsets);
+  });
+
+  it('does not count backwards: a point that is newer than the file is unknown to it', async () => {
+    await using bench = await HostBench.open(SPEC);
+    const wmi = await cycle(bench);
+    const [older] = await wmi.frozen(await wmi.checkpoint());
+    await bench.write(diskIds(bench)[0]!, 0, 512);
+    await wmi.convert(await wmi.checkpoint());
+    const [newer] = await wmi.trackingIds();
+
+    expect(await codeOf(wmi.changes(older!, newer!, MIB))).to.equal('TRACKING_LOST');
+  });
+
   it('knows no id that is another disk’s, made up, or of a point that was destroyed', async () => {
     await using bench = await HostBench.open(SPEC);
     const wmi = await cycle(bench);
