@@ -13,13 +13,15 @@ interface Control {
   readonly machine: string;
 }
 
+const CHANGES = 'ps.Msvm_ImageManagementService.GetVirtualDiskChanges';
+const CHECKPOINT = 'ps.Msvm_VirtualSystemSnapshotService.CreateSnapshot';
+
 const CONTROLS: readonly Control[] = [
-  { what: 'a tracker that leaves a dirty range out', lie: 'skipDirtyRange', method: 'source.changedExtents', machine: 'erp-web' },
+  { what: 'a tracker that leaves a dirty range out', lie: 'skipDirtyRange', method: CHANGES, machine: 'erp-web' },
   { what: 'a CBT that leaves a dirty range out', lie: 'skipDirtyRange', method: 'vim.QueryChangedDiskAreas', machine: 'shop-web' },
-  { what: 'half of a delta', lie: 'halfData', method: 'disk.read', machine: 'erp-web' },
+  { what: 'half of a delta', lie: 'halfData', method: 'agent.read', machine: 'erp-web' },
   { what: 'half of a delta of vSphere', lie: 'halfData', method: 'device.read', machine: 'shop-web' },
-  { what: 'a live copy instead of a snapshot', lie: 'liveCopy', method: 'source.createSnapshot', machine: 'erp-db' },
-  { what: 'disks that were snapped at different times', lie: 'tornSnapshot', method: 'source.createSnapshot', machine: 'erp-db' },
+  { what: 'disks that were snapped at different times', lie: 'tornSnapshot', method: CHECKPOINT, machine: 'erp-db' },
   { what: 'a VM snapshot of disks at different times', lie: 'tornSnapshot', method: 'vim.CreateSnapshot_Task', machine: 'shop-db' },
 ];
 
@@ -49,17 +51,26 @@ describe('negative controls', () => {
       await using world = await prepared(machine);
       await world.lab.control.call('lab.addFault', { rule: { method, act: { lie } } });
       // Reads take their time, so that the guest writes meanwhile.
-      for (const read of ['disk.read', 'device.read'])
+      for (const read of ['agent.read', 'device.read'])
         await world.lab.control.call('lab.addFault', { rule: { method: read, act: { delayMs: 200 } } });
       await world.run('sync.now', { target: machine });
       expect(await isFoundOut(world, machine)).to.equal(true);
     });
   }
 
+  it('are not needed where a host attaches no disk that its machine writes', async () => {
+    await using world = await prepared('erp-db');
+    await world.lab.control.call('lab.addFault', { rule: { method: CHECKPOINT, act: { lie: 'liveCopy' } } });
+    const job = await world.run('sync.now', { target: 'erp-db' });
+
+    expect(job.error?.code).to.equal('FILE_LOCKED');
+    expect(await isFoundOut(world, 'erp-db')).to.equal(false);
+  });
+
   it('find out a baseline from a tracker that was reset', async () => {
     await using world = await prepared('erp-web');
     const item = await world.item('erp-web');
-    await world.lab.control.call('lab.addFault', { rule: { method: 'source.changedExtents', act: { lie: 'resetBaseline' } } });
+    await world.lab.control.call('lab.addFault', { rule: { method: CHANGES, act: { lie: 'resetBaseline' } } });
     await world.lab.control.call('lab.resetTracker', { machine: item.source.machine });
     await world.advance(100);
     await world.run('sync.now', { target: 'erp-web' });
