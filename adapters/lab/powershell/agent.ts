@@ -1,5 +1,5 @@
 // An agent on a simulated host: the same devices in process and over the lab's socket, as whatever has a port sees them.
-import { type DrError, isDrError } from '../../../core/contract/index.ts';
+import { isDrError } from '../../../core/contract/index.ts';
 import type { Agent, AgentDevice, AgentDigest, AgentOptions } from '../../agent/port.ts';
 import type { BlockRequestOptions } from '../../block/port.ts';
 import type { EstatePort } from '../port.ts';
@@ -44,7 +44,7 @@ class LabAgent implements Agent {
     try {
       return await call;
     } catch (error) {
-      if (isDrError(error, 'CONNECTION_LOST')) this.#lost.abort(error satisfies DrError);
+      if (isDrError(error, 'CONNECTION_LOST')) this.#lost.abort(error);
       throw error;
     }
   }

@@ -2,20 +2,20 @@
 import type { MachineId } from '../../../core/contract/index.ts';
 import { ENUMS, type EnumName } from './enums.ts';
 
-export interface IntCell {
+interface IntCell {
   readonly $int: string;
 }
-export interface EnumCell {
+interface EnumCell {
   readonly $enum: string;
   readonly value: string;
 }
-export interface DateCell {
+interface DateCell {
   readonly $date: string;
 }
-export interface SpanCell {
+interface SpanCell {
   readonly $ms: number;
 }
-export interface MapCell {
+interface MapCell {
   readonly $map: Readonly<Record<string, Cell>>;
 }
 

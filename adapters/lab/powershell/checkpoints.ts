@@ -73,14 +73,14 @@ const current = (context: PsContext, of: OfCheckpoint): { machine: Hv; checkpoin
 /** Whether the guest can be asked to be whole at one instant; without power it is. */
 const isQuiet = ({ estate }: At, machine: Hv): boolean => machine.power === 'off' || estate.guests.has(machine.id);
 
-export const cannotQuiesce = (machine: Hv): PsFailure =>
+const cannotQuiesce = (machine: Hv): PsFailure =>
   new PsFailure({
     category: 'InvalidOperation',
     id: 'OperationFailed',
     message: `Production checkpoints cannot be created for '${machine.name}': the integration component of the guest does not answer.`,
   });
 
-export interface NewCheckpoint {
+interface NewCheckpoint {
   readonly name: string;
   readonly kind: CheckpointRecord['kind'];
   readonly application: boolean;

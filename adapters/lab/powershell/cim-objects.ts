@@ -6,14 +6,12 @@ import { type Job, percentOf, stateOf } from './jobs.ts';
 import type { AdapterRecord, CheckpointRecord, DriveRecord, OnHost, ReferencePointRecord } from './model.ts';
 import type { OfMachine } from './vm-object.ts';
 
-export type CimKey = { readonly class: string; readonly key: string };
-
 interface Source<T> {
   readonly key: (of: T) => string;
   readonly values: Readonly<Record<string, (of: T) => Cell>>;
 }
 
-/** Reading one of an association's results again finds it by its key alone. */
+/** Whatever was handed out is found again by its key alone. */
 const shapeOf = <T>(type: string, keyName: string, { key, values }: Source<T>): Shape<T> => ({
   type,
   text: (of) => `${type} (${keyName} = "${key(of)}")`,
@@ -61,7 +59,7 @@ export const HOSTING = shapeOf<OnHost>('Msvm_ComputerSystem', 'Name', {
 
 // ---- settings ---------------------------------------------------------------------------------------------------------
 
-export interface OfSettings extends OfComputer {
+interface OfSettings extends OfComputer {
   /** Absent: of the machine as it is. */
   readonly checkpoint?: CheckpointRecord;
 }
@@ -89,7 +87,7 @@ export const SETTINGS = shapeOf<OfSettings>('Msvm_VirtualSystemSettingData', 'In
   },
 });
 
-export interface OfStorage extends OfSettings {
+interface OfStorage extends OfSettings {
   readonly drive: DriveRecord;
 }
 
@@ -105,7 +103,7 @@ export const STORAGE = shapeOf<OfStorage>('Msvm_StorageAllocationSettingData', '
   },
 });
 
-export interface OfPort extends OfSettings {
+interface OfPort extends OfSettings {
   readonly adapter: AdapterRecord;
 }
 
@@ -183,7 +181,7 @@ function service(type: string, name: string): Shape<OnHost> {
   });
 }
 
-export interface OfJob {
+interface OfJob {
   readonly at: OnHost;
   readonly job: Job;
 }
@@ -221,7 +219,7 @@ const blankBut = (type: string, keyName: string, key: Cell): Shape<unknown>['pro
   [keyName]: () => key,
 });
 
-export interface OfPoint extends OfComputer {
+interface OfPoint extends OfComputer {
   readonly point: ReferencePointRecord;
 }
 

@@ -104,7 +104,7 @@ const partsOf = (settings: PsObject): PsObject[] => {
 };
 
 const KEYS: Readonly<Record<string, string>> = { Msvm_ComputerSystem: 'Name', Msvm_KvpExchangeComponent: 'DeviceID' };
-export const keyNameOf = (type: string): string => KEYS[type] ?? (type in SERVICES ? 'Name' : 'InstanceID');
+const keyNameOf = (type: string): string => KEYS[type] ?? (type in SERVICES ? 'Name' : 'InstanceID');
 
 /** Whatever was handed in is looked up by its key: it may be a mere reference, or gone. */
 export const again = (context: PsContext, on: PsObject): PsObject => {

@@ -86,7 +86,6 @@ export const ENUMS = {
     OfflinePending: 130,
   },
   GroupType: { Cluster: 1, AvailableStorage: 2, VirtualMachine: 111, VMReplicaBroker: 117 },
-  DriveType: { Unknown: 0, Removable: 2, Fixed: 3, Remote: 4, 'CD-ROM': 5 },
   VirtualizationPlatform: { Unknown: 0, VirtualServer: 1, HyperV: 2, VMWareESX: 4, XenServer: 8 },
   SCVMStatus: { Running: 0, PowerOff: 1, Missing: 105 },
   HostOverallState: { OK: 0, NeedsAttention: 1, Unknown: 2, NotResponding: 3 },

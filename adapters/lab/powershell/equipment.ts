@@ -5,7 +5,7 @@ import type { EndpointRecord, MachineRecord } from '../records.ts';
 import { guidFrom, hostOf, hypervOf, isHv, newHypervRecord, switchNamed, switchOfPlace } from './fabric.ts';
 import { writeLabels } from './marks.ts';
 import type { AdapterRecord, At, DriveRecord, Hv, HvRecord, HypervKind } from './model.ts';
-import { addFile, chainOf, keyOf, keyOfLayer, safeName, storageRoot } from './paths.ts';
+import { addFile, keyOf, keyOfLayer, safeName, storageRoot } from './paths.ts';
 
 const VERSION = '10.0';
 const GIB = 2 ** 30;
@@ -207,7 +207,7 @@ export const specFromHv = (at: At, machine: Hv, more: Partial<Hv['spec']> = {}):
 };
 
 /** Generation 1 starts from its first IDE disk, generation 2 from what it is told, else from its first disk. */
-export const bootDriveOf = ({ generation, drives, firstBoot }: HvRecord): DriveRecord | undefined => {
+const bootDriveOf = ({ generation, drives, firstBoot }: HvRecord): DriveRecord | undefined => {
   const inOrder = drives.toSorted((a, b) => a.number - b.number || a.location - b.location);
   if (generation === 1) return inOrder.find(({ type }) => type === 'IDE');
   return drives.find(({ id }) => id === firstBoot) ?? inOrder[0];
@@ -220,6 +220,3 @@ export const hvMachinesOf = (at: At): Hv[] => {
   }
   return found;
 };
-
-/** Layers of a machine's disk, from the one that it writes to downwards. */
-export const chainOfDrive = (at: At, drive: DriveRecord): string[] => chainOf(at, keyOf(drive.path));

@@ -36,7 +36,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   [HRESULT.missingTracking]: 'The requested change tracking information is missing.',
 };
 
-export type Category =
+type Category =
   | 'NotSpecified'
   | 'InvalidArgument'
   | 'InvalidData'
@@ -53,7 +53,7 @@ export type Category =
   | 'LimitsExceeded'
   | 'NotImplemented';
 
-export interface Failing {
+interface Failing {
   readonly category: Category;
   /** The part of the FullyQualifiedErrorId before the comma. */
   readonly id: string;

@@ -25,7 +25,7 @@ export interface MethodRow {
   readonly out: readonly { readonly name: string; readonly type: string }[];
 }
 
-export interface ClassRow {
+interface ClassRow {
   readonly properties: Readonly<Record<string, string>>;
   readonly methods?: Readonly<Record<string, MethodRow>>;
 }

@@ -2,7 +2,7 @@
 import type { DiskId } from '../../../core/contract/index.ts';
 import { specFromHv } from './equipment.ts';
 import { isHv } from './fabric.ts';
-import { asPsFailure, type PsFailure } from './failures.ts';
+import { asPsFailure } from './failures.ts';
 import type { At, DriveRecord, Hv } from './model.ts';
 import { chainOf, childrenOf, keyOf } from './paths.ts';
 import { assertClosed, isOpen } from './usage.ts';
@@ -69,7 +69,7 @@ const finish = (at: At, machine: Hv): void => {
     at.estate.touch(machine);
     if (needsMerging(at, machine)) startMerging(at, machine);
   } catch (error) {
-    if (!(asPsFailure(error) satisfies PsFailure | undefined)) throw error;
+    if (!asPsFailure(error)) throw error;
     mergeAfter(at, machine, AGAIN_MS);
   }
 };

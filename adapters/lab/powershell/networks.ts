@@ -11,12 +11,12 @@ import type { AdapterRecord, At, Hv, PsContext, SwitchRecord } from './model.ts'
 import { isOpen } from './usage.ts';
 import { ADAPTER, adapterObject, type OfAdapter, vlanObject } from './vm-object.ts';
 
-export interface OfSwitch {
+interface OfSwitch {
   readonly at: At;
   readonly of: SwitchRecord;
 }
 
-export const SWITCH: Shape<OfSwitch> = {
+const SWITCH: Shape<OfSwitch> = {
   type: 'Microsoft.HyperV.PowerShell.VMSwitch',
   text: ({ of }) => `VMSwitch (Name = '${of.name}') [Id = '${of.id}']`,
   properties: {
@@ -126,7 +126,7 @@ export const networks: Handlers = {
     }),
 };
 
-export const switchObject = (context: At, of: SwitchRecord): PsObject => object(SWITCH, { at: placeOf(context), of });
+const switchObject = (context: At, of: SwitchRecord): PsObject => object(SWITCH, { at: placeOf(context), of });
 
 const removeSwitch = (context: PsContext, of: SwitchRecord): void => {
   const { estate, endpoint, hyperv, host } = context;

@@ -87,7 +87,7 @@ const targetFor = (at: At, machine: Hv, name: string | undefined): HostRecord =>
 };
 
 /** The guest goes on, and so does what the tracker knows. */
-export const moveTo = (at: At, machine: Hv, host: HostRecord): void => {
+const moveTo = (at: At, machine: Hv, host: HostRecord): void => {
   machine.host = host.place;
   specFromHv(at, machine);
 };

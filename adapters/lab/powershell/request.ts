@@ -11,7 +11,7 @@ export interface Request {
   readonly steps: readonly Step[];
 }
 
-export interface StepReply {
+interface StepReply {
   readonly rows: readonly Readonly<Record<string, Encoded>>[];
   readonly count: number;
   readonly warnings: readonly string[];
@@ -30,7 +30,7 @@ export interface Ran {
 }
 
 /** Runs a cmdlet whose name and parameters are on the list. Throws PsFailure for what ends the request. */
-export type RunCmdlet = (step: Step, given: ReadonlyMap<string, Value>) => Promise<Ran>;
+type RunCmdlet = (step: Step, given: ReadonlyMap<string, Value>) => Promise<Ran>;
 
 const refusal = (id: string, message: string): PsFailure =>
   new PsFailure({ category: 'PermissionDenied', id, message, type: 'System.InvalidOperationException' });

@@ -7,7 +7,7 @@ import { mountOf, type Use } from './usage.ts';
 /** Of dynamic disks as New-VHD makes them; a fixed one has no blocks. */
 const BLOCK_BYTES = 32 * 2 ** 20;
 
-export interface OfVhd {
+interface OfVhd {
   readonly at: At;
   readonly host: HostRecord;
   readonly key: string;
@@ -50,7 +50,7 @@ export const VHD: Shape<OfVhd> = {
 
 export const vhdObject = (of: OfVhd): PsObject => object(VHD, of);
 
-export interface OfVolume {
+interface OfVolume {
   readonly at: At;
   readonly volume: VolumeOfHost;
 }

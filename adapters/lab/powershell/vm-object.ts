@@ -2,7 +2,7 @@
 import { type Cell, date, guid, int, member, NO_GUID, object, type PsObject, recordOf, type Shape, span } from './cells.ts';
 import { hostOf, switchNamed } from './fabric.ts';
 import { underWay } from './jobs.ts';
-import type { AdapterRecord, At, CheckpointRecord, DriveRecord, DvdRecord, Hv, HvRecord } from './model.ts';
+import type { AdapterRecord, At, CheckpointRecord, DriveRecord, DvdRecord, Hv } from './model.ts';
 import { isOpen } from './usage.ts';
 
 const HYPERV = 'Microsoft.HyperV.PowerShell.';
@@ -11,10 +11,10 @@ export interface OfMachine {
   readonly at: At;
   readonly machine: Hv;
 }
-export interface OfDrive extends OfMachine {
+interface OfDrive extends OfMachine {
   readonly drive: DriveRecord;
 }
-export interface OfDvd extends OfMachine {
+interface OfDvd extends OfMachine {
   readonly dvd: DvdRecord;
 }
 export interface OfAdapter extends OfMachine {
@@ -241,7 +241,7 @@ const BOOT_SOURCE: Shape<{ readonly device: PsObject }> = {
 };
 
 const bootOrder = (of: OfMachine): Cell => {
-  const { drives, dvds, adapters, firstBoot } = of.machine.hv satisfies HvRecord;
+  const { drives, dvds, adapters, firstBoot } = of.machine.hv;
   const sources = [
     ...drives.map((drive) => ({ id: drive.id, device: driveObject({ ...of, drive }) })),
     ...dvds.map((dvd) => ({ id: dvd.id, device: dvdObject({ ...of, dvd }) })),
