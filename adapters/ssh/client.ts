@@ -15,7 +15,7 @@ import { connectSocket, connectThrough } from './transport.ts';
 
 const DEFAULT_KEEPALIVE_MS = 10_000;
 
-/** A silent end is found within five intervals of the keepalive; the default keeps the port's 45 s. */
+/** A silent end is found within four intervals of the keepalive: 40 s by default, of the 45 that the port allows. */
 export const createOpenSsh =
   ({ keepaliveMs = DEFAULT_KEEPALIVE_MS }: { readonly keepaliveMs?: number } = {}): OpenSsh =>
   async (target, options = {}) => {

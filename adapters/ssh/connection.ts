@@ -10,8 +10,8 @@ import { brokenError, handshakeError, lostError, type SshFailure } from './error
 import { fingerprintOf, type HostCheck } from './host-key.ts';
 import { unlessAborted } from './limit.ts';
 
-/** Of silence: after so many intervals without a byte from the server it is gone. With 10 s they are 40. */
-const SILENT_INTERVALS = 4;
+/** Whole intervals without a byte from the server, after which it is gone: three to four intervals after its last one. */
+const SILENT_INTERVALS = 3;
 
 /** How long disposing waits for the server to close. */
 const FAREWELL_MS = 2000;

@@ -9,8 +9,8 @@ const BUFFER_BYTES = 64 << 10;
 /**
  * A command at the other side. The channel's own streams are not handed out: ssh2 1.17 ends them alike when the output is complete and when the connection
  * is gone, and forgets a write for which the other side no longer has a reader.
- * `ended` comes with the exit of the command; what it has written may still be on its way, and ends with the streams. stdout and stderr share
- * one window: both must be read.
+ * `ended` comes with the exit of the command; what it has written may still be on its way, and ends with the streams. The server frees the session a
+ * moment later. stdout and stderr share one window: both must be read.
  */
 export class RemoteProcess implements SshProcess {
   readonly stdin: Writable;

@@ -19,7 +19,7 @@ describe('the end of an SSH connection', () => {
 
   const ends = [
     { title: 'whose server is killed', signal: 'SIGKILL', says: /was lost/ },
-    { title: 'whose server falls silent', signal: 'SIGSTOP', says: /nothing was heard for 0.2 s/ },
+    { title: 'whose server falls silent', signal: 'SIGSTOP', says: /nothing was heard for 0.15 s/ },
   ] as const;
   for (const { title, signal, says } of ends) {
     it(`reaches all that is under way on one ${title}`, async () => {
