@@ -32,11 +32,15 @@ export const run = (program: string, ...args: readonly string[]): string => {
   return stdout;
 };
 
+/** Ends with this process, however that ends. */
+export const startTied = (program: string, args: readonly string[]): ChildProcess =>
+  spawn('setpriv', ['--pdeathsig', 'KILL', program, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+
 export type KeyType = 'ed25519' | 'rsa' | 'ecdsa';
 
 /** A pair of `path` and `path.pub`. */
 export const makeKey = (path: string, type: KeyType = 'ed25519', passphrase = '', ...more: readonly string[]): string => {
-  run('ssh-keygen', '-q', '-t', type, '-N', passphrase, '-f', path, ...more);
+  run('ssh-keygen', '-q', '-t', type, ...(type === 'rsa' ? ['-b', '2048'] : []), '-N', passphrase, '-f', path, ...more);
   return path;
 };
 
@@ -143,7 +147,7 @@ export class Sshd implements AsyncDisposable {
   async resume(): Promise<void> {
     mkdirSync(PRIVSEP, { recursive: true, mode: 0o755 });
     this.log = '';
-    const child = spawn(PROGRAM, ['-D', '-e', '-f', this.file('config')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = startTied(PROGRAM, ['-D', '-e', '-f', this.file('config')]);
     this.#process = child;
     this.#ended = once(child, 'close');
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {

@@ -5,7 +5,7 @@ import { describe, it } from 'mocha';
 import type { SshClient } from '../../../../adapters/ssh/port.ts';
 import { errorOf } from '../../../support/errors.ts';
 import { needSshd, Sshd } from '../../../support/sshd.ts';
-import { codeOf, collect, openAt, say, until } from './servers.ts';
+import { codeOf, collect, openAt, say, sayOnceFree, until } from './servers.ts';
 
 const MiB = 1 << 20;
 
@@ -130,7 +130,7 @@ describe('a command over SSH', () => {
     expect(error.code).to.equal('HOST_BUSY');
     expect(error.hint).to.include('MaxSessions');
     expect(file).to.equal('HOST_BUSY');
-    expect((await say(only, 'echo again')).out).to.equal('again\n');
+    expect(await sayOnceFree(only, 'echo again')).to.equal('again\n');
   });
 
   it('is cut off by kill, which frees its place', async () => {
@@ -143,7 +143,7 @@ describe('a command over SSH', () => {
 
     expect(await process.ended).not.to.have.property('code');
     expect(await codeOf(collect(process.stdout))).to.equal('ABORTED');
-    expect((await say(only, 'echo next')).out).to.equal('next\n');
+    expect(await sayOnceFree(only, 'echo next')).to.equal('next\n');
   });
 
   it('tells whoever still writes that it has ended', async () => {

@@ -6,7 +6,7 @@ import { describe, it } from 'mocha';
 import type { SshClient } from '../../../../adapters/ssh/port.ts';
 import { errorOf } from '../../../support/errors.ts';
 import { needSshd, Sshd } from '../../../support/sshd.ts';
-import { codeOf, openAt, say, until } from './servers.ts';
+import { codeOf, openAt, say, sayOnceFree, until } from './servers.ts';
 
 const MiB = 1 << 20;
 
@@ -177,7 +177,7 @@ describe('files over SSH', () => {
 
       for (let n = 0; n < 4; n++) expect(await codeOf(other.readFile('/etc/hostname'))).to.equal('CAPABILITY_MISSING');
 
-      expect((await say(other, 'echo on')).out).to.equal('on\n');
+      expect(await sayOnceFree(other, 'echo on')).to.equal('on\n');
     });
   }
 

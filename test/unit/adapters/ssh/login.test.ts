@@ -1,15 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { AuthContext, AuthenticationType } from 'ssh2';
+import ssh2, { type AuthContext, type AuthenticationType, type ParsedKey } from 'ssh2';
 import { openSsh } from '../../../../adapters/ssh/client.ts';
 import type { SshTarget } from '../../../../adapters/ssh/port.ts';
+import { withoutSha1 } from '../../../../adapters/ssh/sha1.ts';
 import { errorOf } from '../../../support/errors.ts';
-import { makeKey, needSshd, run, Sshd } from '../../../support/sshd.ts';
-import { codeOf, openAt, SCRIPTED_PIN, Scripted, say, until } from './servers.ts';
+import { makeKey, needSshd, run, Sshd, startTied } from '../../../support/sshd.ts';
+import { codeOf, KEY, openAt, SCRIPTED_PIN, Scripted, say, until } from './servers.ts';
 
 const PASSWORD = `p4ss w0rd-&<'"$%`;
 
@@ -94,7 +97,7 @@ describe('logging in with a key', () => {
     const throughAgent = { keyFile: undefined, agent: true } as const;
 
     before(async () => {
-      agent = spawn('ssh-agent', ['-D', '-a', socket()], { stdio: 'ignore' });
+      agent = startTied('ssh-agent', ['-D', '-a', socket()]);
       await until(() => existsSync(socket()));
     });
     beforeEach(() => {
@@ -166,6 +169,14 @@ describe('logging in with a key', () => {
 
     const targetOf = (): SshTarget => ({ address: sshd.address, username: sshd.username, pin: sshd.pin });
   });
+});
+
+it('signs with an RSA key by SHA-2 only', () => {
+  const rsa = ssh2.utils.generateKeyPairSync('rsa', { bits: 2048 });
+  const key = withoutSha1(ssh2.utils.parseKey(rsa.private) as ParsedKey);
+
+  expect(key.sign('x', 'sha1')).to.be.instanceOf(Error);
+  expect(key.verify('x', key.sign('x', 'sha256'), 'sha256')).to.equal(true);
 });
 
 describe('logging in with a password', () => {
@@ -243,15 +254,22 @@ describe('logging in with a password', () => {
   });
 
   it('gives key and password to a server that wants both', async () => {
-    await using folder = await Sshd.start();
     await using server = await Scripted.start((attempt) => {
       if (attempt.method === 'publickey') attempt.reject(['password'], true);
       else if (attempt.method === 'password') attempt.accept();
       else attempt.reject(['publickey']);
     });
 
-    await using _client = await openSsh({ ...target(server), keyFile: folder.keyFile });
+    const folder = mkdtempSync(join(tmpdir(), 'ws-ssh-'));
+    try {
+      const keyFile = join(folder, 'key');
+      writeFileSync(keyFile, KEY.private);
 
-    expect(server.attempts.at(-1)).to.equal(`password ${PASSWORD}`);
-  }).timeout(5000);
+      await using _client = await openSsh({ ...target(server), keyFile });
+
+      expect(server.attempts.at(-1)).to.equal(`password ${PASSWORD}`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });

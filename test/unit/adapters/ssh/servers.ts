@@ -10,7 +10,7 @@ import type { OpenSsh, SshClient, SshTarget } from '../../../../adapters/ssh/por
 import { isDrError } from '../../../../core/contract/errors.ts';
 import type { Sshd } from '../../../support/sshd.ts';
 
-const KEY = ssh2.utils.generateKeyPairSync('ed25519');
+export const KEY = ssh2.utils.generateKeyPairSync('ed25519');
 
 /** Of each Scripted server. */
 export const SCRIPTED_PIN = fingerprintOf(Buffer.from(KEY.public.split(' ')[1]!, 'base64'));
@@ -44,6 +44,17 @@ export const say = async (client: SshClient, command: string): Promise<{ out: st
   process.stdin.end();
   const [out, end] = await Promise.all([collect(process.stdout), process.ended, collect(process.stderr)]);
   return { out: out.toString(), ...end };
+};
+
+/** As `say`, once a session has become free: sshd takes a moment for it after its command has ended. */
+export const sayOnceFree = async (client: SshClient, command: string): Promise<string> => {
+  for (;;) {
+    try {
+      return (await say(client, command)).out;
+    } catch (error) {
+      if (!isDrError(error, 'HOST_BUSY')) throw error;
+    }
+  }
 };
 
 /** Looks until it is so; the runner's time-out ends it otherwise. */
