@@ -80,11 +80,21 @@ const shutDown = async (context: PsContext, machine: Hv, force: boolean): Promis
     if (machine.power === 'on' && machine.bootedAtMs === boot) turnOff(context, machine);
     return;
   }
+  askGuest(context, machine);
   await estate.timeline.sleep(machine.shutdownDelayMs, signal);
-  if (machine.bootedAtMs !== boot || !estate.guests.has(machine.id))
-    throw invalidState(`The state of '${machine.name}' has changed meanwhile.`);
-  estate.shutDown(machine);
-  closed(context, machine);
+  if (machine.power === 'on') throw invalidState(`The state of '${machine.name}' has changed meanwhile.`);
+};
+
+/** Once it is asked, it goes down, whether the session that has asked is still there or not. */
+const askGuest = (context: PsContext, machine: Hv): void => {
+  const { estate } = context;
+  const boot = machine.bootedAtMs;
+  const goDown = () => {
+    if (machine.bootedAtMs !== boot || !estate.guests.has(machine.id)) return;
+    estate.shutDown(machine);
+    closed(context, machine);
+  };
+  estate.timeline.schedule(machine.shutdownDelayMs, goDown, true);
 };
 
 const SERVICES = ['Guest Service Interface', 'Heartbeat', 'Key-Value Pair Exchange', 'Shutdown', 'Time Synchronization', 'VSS'] as const;

@@ -140,6 +140,17 @@ describe('machines of a simulated host', () => {
     expect(await bench.vm('State')).to.deep.equal({ name: 'Off', value: 3 });
   });
 
+  it('go down once they are asked, though the session that has asked is gone', async () => {
+    await using bench = await HostBench.open();
+    const steps = [step('Get-VM', { Id: bench.id() }), step('Stop-VM', { VM: { $step: 0 } })];
+
+    const late = await codeOf(bench.shell.run(steps, { deadlineMs: 50 }));
+    const early = bench.lab.estate.machine(bench.id()).power;
+    await bench.lab.clock.sleep(1000);
+
+    expect([late, early, bench.lab.estate.machine(bench.id()).power]).to.deep.equal(['TIMED_OUT', 'on', 'off']);
+  });
+
   it('may be off before their files are closed', async () => {
     await using bench = await HostBench.open();
     const path = await bench.drivePath();

@@ -156,6 +156,26 @@ describe('disks that a simulated host mounts', () => {
       .and.lessThan(256 * 1024);
   });
 
+  it('lose what a flush that lies was to keep', async () => {
+    await using bench = await HostBench.open();
+    await bench.run(step('New-VHD', { Path: 'D:\\copy.vhdx', SizeBytes: MIB, Dynamic: true }));
+    await mount(bench, 'D:\\copy.vhdx');
+    await using agent = createLabAgent(bench.lab.open(), 'hv-a');
+    const device = await agent.openDevice(DRIVE, options(true));
+    await bench.lab.control.call('lab.addFault', { rule: { method: 'agent.flush', act: { lie: 'noFlush' } } });
+
+    await device.write(0, Buffer.alloc(256 * 1024, 1));
+    await device.flush();
+    await bench.lab.control.call('lab.powerCut', { endpoint: 'hv-a' });
+
+    const { layer } = bench.lab.estate.endpoint('hv-a').hyperv!.files['d:\\copy.vhdx']!;
+    const kept = Buffer.alloc(256 * 1024);
+    bench.lab.estate.layer(layer).volume.read(0, kept);
+    expect(kept.filter((byte) => byte === 1).length)
+      .to.be.greaterThan(0)
+      .and.lessThan(kept.length);
+  });
+
   it('under a differencing disk take a write, which is a violation on record', async () => {
     await using bench = await HostBench.open();
     const path = await off(bench);
