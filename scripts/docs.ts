@@ -1,7 +1,8 @@
-// Writes what is made from the program itself: docs/reference/cli.md and errors.md, and parts of docs/plugins/vmware.md. With --check it writes nothing and fails when they differ.
+// Writes what is made from the program itself: docs/reference/cli.md and errors.md, and parts of docs/plugins/*.md. With --check it writes nothing and fails when they differ.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { CIM_CLASSES, CMDLETS, moduleOf } from '../adapters/powershell/allowed.ts';
 import { CATALOG } from '../cli/catalog.ts';
 import { type CommandSpec, GROUPS, type Noun, type OptionSpec } from '../cli/command.ts';
 import { createRegistry } from '../cli/container.ts';
@@ -147,12 +148,25 @@ const fillPart = (page: string, part: string, lines: readonly string[]): string 
   return `${page.slice(0, from + begin.length)}\n${lines.join('\n')}\n${page.slice(to)}`;
 };
 
-const VMWARE_PAGE = 'docs/plugins/vmware.md';
+const cmdletTable = (): string[] => [
+  '| Cmdlet | Module | Parameters |',
+  '|---|---|---|',
+  ...Object.entries(CMDLETS).map(
+    ([name, parameters]) => `| \`${name}\` | ${moduleOf(name)} | ${parameters.map((one) => `\`${one}\``).join(' ')} |`,
+  ),
+];
 
-const vmwarePage = (): string => {
-  const parts = { fields: fieldTable('vmware'), role: roleCommand(), privileges: privilegeTable() };
-  return Object.entries(parts).reduce((page, [part, lines]) => fillPart(page, part, lines), readOld(join(root, VMWARE_PAGE)));
-};
+const classTable = (): string[] => [
+  '| Class | Methods |',
+  '|---|---|',
+  ...Object.entries(CIM_CLASSES).map(([name, methods]) => `| \`${name}\` | ${methods.map((one) => `\`${one}\``).join(' ')} |`),
+];
+
+/** A page that is written by hand, with parts that are not. */
+const filled = (path: string, parts: Readonly<Record<string, readonly string[]>>): [string, string] => [
+  path,
+  Object.entries(parts).reduce((page, [part, lines]) => fillPart(page, part, lines), readOld(join(root, path))),
+];
 
 const readOld = (path: string): string => {
   try {
@@ -167,7 +181,8 @@ export const renderReferences = async (): Promise<ReadonlyMap<string, string>> =
   new Map([
     ['docs/reference/cli.md', await cliReference()],
     ['docs/reference/errors.md', errorReference()],
-    [VMWARE_PAGE, vmwarePage()],
+    filled('docs/plugins/vmware.md', { fields: fieldTable('vmware'), role: roleCommand(), privileges: privilegeTable() }),
+    filled('docs/plugins/hyperv.md', { fields: fieldTable('hyperv'), cmdlets: cmdletTable(), classes: classTable() }),
   ]);
 
 /** Paths whose file is not what the program would write. */
