@@ -58,7 +58,7 @@ const labelsOf = async (fabric: Fabric, call: Call, only?: MachineId): Promise<L
       const id = text(row, 'VMId').toLowerCase();
       if (only !== undefined && id !== only) return [];
       const cloud = text(row, 'Cloud.Name');
-      return [[id, { ...custom(row['CustomProperty']), ...(cloud === '' ? {} : { cloud }) }]];
+      return [[id, { ...(cloud === '' ? {} : { cloud }), ...custom(row['CustomProperty']) }]];
     });
     return new Map(labels);
   } catch (error) {
