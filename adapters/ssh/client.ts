@@ -20,7 +20,6 @@ export const createOpenSsh =
   ({ keepaliveMs = DEFAULT_KEEPALIVE_MS }: { readonly keepaliveMs?: number } = {}): OpenSsh =>
   async (target, options = {}) => {
     const path = pathTo(target);
-    options.signal?.throwIfAborted();
     using limit = new Limit(options, `${where(path.at(-1)!)} did not let us in`);
     // Here, not above: most estates have no host that is reached by SSH.
     const ssh2 = (await import('ssh2')).default as Ssh2;
@@ -93,7 +92,6 @@ class Client implements SshClient {
   /** Deadline and signal hold until the command has started. */
   async exec(command: string, options: SshOptions = {}): Promise<SshProcess> {
     const { client, lost, where: name } = this.#connection;
-    options.signal?.throwIfAborted();
     lost.throwIfAborted();
     using limit = new Limit(options, `${name} did not start a command`);
     const { signal } = limit;
@@ -121,7 +119,6 @@ class Client implements SshClient {
   }
 
   async #withSftp<T>(options: SshOptions, late: string, work: (sftp: Sftp) => Promise<T>): Promise<T> {
-    options.signal?.throwIfAborted();
     this.lost.throwIfAborted();
     // ssh2 does not close the channel on which the subsystem was refused: trying again would use up the sessions of the connection.
     if (this.#sftpMissing) throw this.#sftpMissing;

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Client, ClientErrorExtensions, ConnectConfig } from 'ssh2';
-import { DrError } from '../../core/contract/errors.ts';
+import type { DrError } from '../../core/contract/errors.ts';
 import type { SshAddress } from './address.ts';
 import { noAgent } from './agent-keys.ts';
 import { algorithmsFor } from './algorithms.ts';
@@ -67,8 +67,6 @@ export class Connection implements AsyncDisposable {
       this.#heard = true;
     });
     await unlessAborted(ready, signal, this.lost);
-    // A server that says "you are in" before it has shown its key has not been identified.
-    if (this.fingerprint === '') throw new DrError('PROTOCOL_ERROR', `${this.where} does not identify itself`);
     this.#isReady = true;
     this.#hop.credentials.agent?.[Symbol.dispose]();
     this.#watchSilence(keepaliveMs);

@@ -17,7 +17,7 @@ export interface SshFailure extends Error {
   readonly reason?: number | string;
 }
 
-/** Whoever speaks this late has closed the socket before it can be heard; `where` as in every message. */
+/** `where` is how the hop is called, here as in every message. */
 export const lostError = (where: string, why: string, cause?: unknown): DrError =>
   new DrError('CONNECTION_LOST', `the connection to ${where} was lost: ${why}`, { ...(cause !== undefined && { cause }) });
 

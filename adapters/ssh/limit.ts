@@ -3,7 +3,7 @@ import type { SshOptions } from './port.ts';
 
 const DEFAULT_DEADLINE_MS = 30_000;
 
-/** A deadline and the caller's signal as one signal. Dispose of it when the work is over, or its timer stays. */
+/** A deadline and the caller's signal as one signal. Throws the signal's reason when it has aborted before. Dispose of it when the work is over, or its timer stays. */
 export class Limit implements Disposable {
   readonly #controller = new AbortController();
   readonly #over = new AbortController();
@@ -11,9 +11,9 @@ export class Limit implements Disposable {
 
   /** `what` failed in time, such as `the SSH server at db1 did not answer`. */
   constructor({ signal, deadlineMs = DEFAULT_DEADLINE_MS }: SshOptions, what: string) {
+    signal?.throwIfAborted();
     const late = (): DrError => new DrError('TIMED_OUT', `${what} within ${deadlineMs} ms`, { context: { deadlineMs } });
     this.#timer = setTimeout(() => this.#controller.abort(late()), deadlineMs);
-    if (signal?.aborted) this.#controller.abort(signal.reason);
     signal?.addEventListener('abort', () => this.#controller.abort(signal.reason), { once: true, signal: this.#over.signal });
   }
 

@@ -22,7 +22,7 @@ export const connectSocket = async ({ host, port }: SshAddress, where: string, s
   }
 };
 
-/** `lost`: of the connection to the jump host. */
+/** `lost`: of the connection to the jump host, which goes with a channel that comes too late. */
 export const connectThrough = async (
   jump: { readonly client: Client; readonly where: string; readonly lost: AbortSignal },
   { host, port, name }: SshAddress,
@@ -32,7 +32,6 @@ export const connectThrough = async (
   const opened = new Promise<Duplex>((done, fail) => {
     jump.client.forwardOut('127.0.0.1', 0, host, port, (error, channel) => {
       if (error) fail(forwardRefused(jump.where, name, error as SshFailure));
-      else if (signal.aborted) channel.destroy();
       else done(channel);
     });
   });

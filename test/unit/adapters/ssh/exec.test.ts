@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
@@ -92,6 +93,24 @@ describe('a command over SSH', () => {
     process.stdin.off('drain', fill);
     process.stdin.end();
     expect((await collect(process.stdout)).length).to.equal(sent);
+  });
+
+  it('lets no more pile up here than a reader takes', async () => {
+    const process = await client.exec('cat /dev/zero');
+    await once(process.stdout, 'readable');
+    process.stdout.read();
+
+    await say(client, 'sleep 0.3');
+
+    expect(process.stdout.readableLength).to.be.lessThan(MiB);
+    process.kill();
+  });
+
+  it('goes on when nobody wants its output any more', async () => {
+    const process = await client.exec(`head -c ${8 * MiB} /dev/zero; echo done >&2`);
+    process.stdout.destroy();
+
+    expect((await collect(process.stderr)).toString()).to.equal('done\n');
   });
 
   it('takes many errors beside much output', async () => {

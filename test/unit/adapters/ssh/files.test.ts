@@ -200,7 +200,11 @@ describe('files over SSH', () => {
     await until(() => readdirSync(path).length > 0);
 
     for (const pid of server.running('sftp-server')) process.kill(pid, 'SIGKILL');
+    const killed = performance.now();
     const code = await writing;
+
+    // At once: it does not wait for the answers to its cleaning up.
+    expect(performance.now() - killed).to.be.lessThan(1500);
 
     expect(code).to.equal('CONNECTION_LOST');
     expect(existsSync(`${path}/file`)).to.equal(false);
