@@ -3,7 +3,7 @@ import type { Step } from '../../adapters/powershell/port.ts';
 import { type Call, type Inventory, isDrError, type Machine, type MachineId } from '../../core/contract/index.ts';
 import { assess } from './assess.ts';
 import type { Fabric } from './fabric.ts';
-import { lookAt, lookAtHost } from './look.ts';
+import { lookAtHost, rowsOf } from './look.ts';
 import { machineIdOf, toMachine } from './machine.ts';
 import { listPlaces, storageFinder, storages } from './places.ts';
 import { text } from './rows.ts';
@@ -40,7 +40,7 @@ async function* listMachines(fabric: Fabric, wanted: Readonly<Record<string, str
 }
 
 export const getMachine = async (fabric: Fabric, id: MachineId, call: Call): Promise<Machine> => {
-  const [rows, volumes, labels] = await Promise.all([lookAt(fabric, id, call), storages(fabric, call), labelsOf(fabric, call, id)]);
+  const [rows, volumes, labels] = await Promise.all([rowsOf(fabric, id, call), storages(fabric, call), labelsOf(fabric, call, id)]);
   return toMachine(rows, { storageOf: storageFinder(volumes, rows.host), labels: labels.get(id), nowMs: fabric.time.now() });
 };
 

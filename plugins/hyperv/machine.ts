@@ -2,8 +2,9 @@
 import type { PsRow } from '../../adapters/powershell/port.ts';
 import type { DiskId, DiskSpec, Machine, MachineId, MachineSpec, NicId, NicSpec, PlaceId, PowerState } from '../../core/contract/index.ts';
 import { guestOf } from './guest.ts';
-import { labelsIn, readNotes } from './notes.ts';
+import { labelsIn, readable } from './notes.ts';
 import { flag, maybeNumber, member, members, number, text, texts } from './rows.ts';
+import { vendorFrom } from './vendor.ts';
 
 export const VM = [
   'Id',
@@ -13,6 +14,9 @@ export const VM = [
   'Version',
   'ProcessorCount',
   'MemoryStartup',
+  'MemoryMinimum',
+  'MemoryMaximum',
+  'DynamicMemoryEnabled',
   'OperationalStatus',
   'ReplicationState',
   'ReplicationMode',
@@ -43,7 +47,8 @@ export const VHD = [
   'DiskNumber?',
 ] as const;
 export const ADAPTER = ['Id', 'VMId', 'Name', 'MacAddress', 'SwitchName', 'IPAddresses', 'Connected', 'IsLegacy'] as const;
-export const FIRMWARE = ['VMId', 'SecureBoot', 'BootOrder.Device.Path?'] as const;
+export const VLAN = ['ParentAdapter.Id', 'ParentAdapter.VMId', 'OperationMode', 'AccessVlanId'] as const;
+export const FIRMWARE = ['VMId', 'SecureBoot', 'SecureBootTemplate', 'BootOrder.Device.Path?'] as const;
 export const KVP = ['SystemName', 'GuestIntrinsicExchangeItems'] as const;
 export const SECURITY = ['VMId', 'TpmEnabled'] as const;
 
@@ -54,6 +59,7 @@ export interface MachineRows {
   readonly drives: readonly PsRow[];
   readonly vhds: ReadonlyMap<string, PsRow>;
   readonly adapters: readonly PsRow[];
+  readonly vlans: readonly PsRow[];
   readonly firmware: PsRow | undefined;
   readonly security: PsRow | undefined;
   /** What answers for the guest. */
@@ -144,18 +150,25 @@ export const slotOf = ({ controller, number: at, location }: Pick<Drive, 'contro
 
 const sector = (row: PsRow, name: string): 512 | 4096 => (number(row, name) === 4096 ? 4096 : 512);
 
-/** The first disk in the firmware's order; without one, or on generation 1, the first by its place. */
-const bootPathOf = ({ vm, firmware }: MachineRows, drives: readonly Drive[]): string | undefined => {
+/** The slot of the first disk in the firmware's order; without one, or on generation 1, of the first by its place. */
+const bootSlotOf = (rows: MachineRows): string | undefined => {
+  const { vm, firmware } = rows;
+  const drives = drivesOf(rows);
   const order = number(vm, 'Generation') === 2 && firmware ? texts(firmware, 'BootOrder.Device.Path') : [];
-  const paths = new Set(drives.map(({ path }) => path.toLowerCase()));
-  return (order.find((path) => paths.has(path.toLowerCase())) ?? drives[0]?.path)?.toLowerCase();
+  const byPath = new Map(drives.map((drive) => [drive.path.toLowerCase(), drive]));
+  const boot = order.map((path) => byPath.get(path.toLowerCase())).find((drive) => drive !== undefined) ?? drives[0];
+  return boot && slotOf(boot);
 };
 
-export const specOf = (rows: MachineRows, storageOf: (path: string) => PlaceId | undefined): MachineSpec => {
+/** `drives`: those of a checkpoint, whose files are other ones than the machine's; they hang where the machine's do. */
+export const specOf = (
+  rows: MachineRows,
+  storageOf: (path: string) => PlaceId | undefined,
+  drives: readonly Drive[] = drivesOf(rows),
+): MachineSpec => {
   const { vm, adapters, firmware, security, exchange } = rows;
-  const drives = drivesOf(rows);
-  const boot = bootPathOf(rows, drives);
   const id = machineIdOf(vm);
+  const boot = bootSlotOf(rows);
   return {
     firmware: number(vm, 'Generation') === 2 ? 'uefi' : 'bios',
     ...(firmware ? { secureBoot: flag(firmware, 'SecureBoot') } : {}),
@@ -171,7 +184,7 @@ export const specOf = (rows: MachineRows, storageOf: (path: string) => PlaceId |
         sizeBytes: drive.sizeBytes,
         bus: drive.controller === 'IDE' ? 'ide' : 'scsi',
         slot: slotOf(drive),
-        boot: drive.path.toLowerCase() === boot,
+        boot: slotOf(drive) === boot,
         logicalSectorBytes: sector(drive.vhd, 'LogicalSectorSize'),
         physicalSectorBytes: sector(drive.vhd, 'PhysicalSectorSize'),
         ...(storage === undefined ? {} : { storage }),
@@ -187,9 +200,12 @@ export const specOf = (rows: MachineRows, storageOf: (path: string) => PlaceId |
         model: flag(adapter, 'IsLegacy') ? 'legacy' : 'synthetic',
       };
     }),
-    vendor: { hyperv: { generation: number(vm, 'Generation'), version: text(vm, 'Version') } },
+    vendor: { hyperv: vendorFrom({ vm, firmware, vlans: vlansOf(rows) }) },
   };
 };
+
+const vlansOf = ({ vm, vlans }: MachineRows): Map<NicId, PsRow> =>
+  new Map(vlans.map((row) => [nicIdOf(machineIdOf(vm), { Id: row['ParentAdapter.Id'] ?? null }), row]));
 
 /** `00155D010203`; zeroes until the card gets one at its first start. */
 const macOf = (adapter: PsRow): string | undefined => {
@@ -216,7 +232,7 @@ export const toMachine = (rows: MachineRows, { storageOf, labels, nowMs }: Surro
     name: text(vm, 'Name'),
     power,
     spec: specOf(rows, storageOf),
-    labels: { ...labelsIn(readNotes(text(vm, 'Notes')).text), ...labels },
+    labels: { ...labelsIn(readable(text(vm, 'Notes')).text), ...labels },
     ...(power === 'on' ? { bootedAt: new Date(nowMs - uptimeMs).toISOString() } : {}),
     host: hostPlace(host),
     ...(power === 'on' && guest !== undefined ? { guestName: guest } : {}),

@@ -1,11 +1,13 @@
 // What we keep at a machine: the last line of its notes. Hyper-V has no other place that people can see, that moves with the machine and that a
 // checkpoint brings back with it.
-import { type DiskId, DrError, type Epoch, type MachineId } from '../../core/contract/index.ts';
+import { type DiskId, DrError, type Epoch, isDrError, type MachineId } from '../../core/contract/index.ts';
 
 export interface ReplicaMark {
   /** Absent for a machine that was there before. */
   readonly operation?: string;
   readonly adopted: boolean;
+  /** Files of disks on their way out. */
+  readonly drop?: readonly string[];
   /** Ids of the source's definition to ids here. */
   readonly disks: Readonly<Record<string, DiskId>>;
   readonly nics: Readonly<Record<string, string>>;
@@ -20,7 +22,7 @@ export interface ForkMark {
   readonly checkpoint?: string;
   /** Of such a fork: how the replica was called before. */
   readonly name?: string;
-  /** Of such a fork: files of disks that its point does not have. They go when it is promoted. */
+  /** Of such a fork: files of disks that its point does not have, and what lies under them. They go when it is promoted. */
   readonly drop?: readonly string[];
   readonly disks: Readonly<Record<string, DiskId>>;
   readonly nics: Readonly<Record<string, string>>;
@@ -49,6 +51,8 @@ export interface Marks {
   readonly points?: Readonly<Record<string, string>>;
   /** Of a replica: a machine of its own stands, or stood, on its disks. */
   readonly lent?: true;
+  /** Of a machine that is not whole yet: the files that it was to get, which may be there and on none of its drives. */
+  readonly building?: readonly string[];
   /** The fork whose promotion has begun or ended. */
   readonly promoted?: string;
 }
@@ -61,26 +65,51 @@ export interface Notes {
 
 const PREFIX = 'warmsite: ';
 
-/** Ours is one line; what people write before or after it is theirs. */
+/** A line of ours is an object; what people write after the same word is theirs. */
+const OURS = /(?:^|\n)warmsite: (\{[^\r\n]*)/g;
+
+/**
+ * Ours is one line, the last of its kind; what people write before or after it is theirs. A line of ours that somebody has copied within the notes
+ * is no text of theirs, and an epoch that only the copy has counts: nothing is unfenced by an editor.
+ */
 export const readNotes = (notes: string): Notes => {
-  const at = notes.startsWith(PREFIX) ? 0 : notes.lastIndexOf(`\n${PREFIX}`) + 1;
-  if (!notes.startsWith(PREFIX, at)) return { text: notes, marks: undefined };
-  const [line = ''] = /^[^\r\n]*/.exec(notes.slice(at)) ?? [];
-  const before = notes.slice(0, at).replace(/\r?\n$/, '');
-  return { text: before + notes.slice(at + line.length), marks: parse(line.slice(PREFIX.length)) };
+  const found = [...notes.matchAll(OURS)].map((match) => ({ match, marks: parse(match[1]!) }));
+  const last = found.at(-1);
+  if (!last) return { text: notes, marks: undefined };
+  if (!last.marks) throw damaged();
+  const own = found.filter((one): one is typeof one & { readonly marks: Marks } => one.marks !== undefined);
+  let text = notes;
+  for (const { match } of own.toReversed()) text = cut(text, match.index, match[0].length);
+  const [epoch] = own.flatMap(({ marks }) => marks.epoch ?? []).toSorted((a, b) => b.epoch - a.epoch);
+  return { text, marks: { ...last.marks, ...(epoch ? { epoch } : {}) } };
 };
 
-const parse = (line: string): Marks => {
+/** Of a machine that is only looked at: a line that somebody has changed is that machine's trouble, not the list's. */
+export const readable = (notes: string): Notes => {
+  try {
+    return readNotes(notes);
+  } catch (error) {
+    if (!isDrError(error, 'PROTOCOL_ERROR')) throw error;
+    return { text: notes, marks: undefined };
+  }
+};
+
+/** The line, with the line break before it: LF as we write it, CRLF once somebody has edited the notes in a window. */
+const cut = (text: string, at: number, length: number): string => text.slice(0, at).replace(/\r$/, '') + text.slice(at + length);
+
+const parse = (line: string): Marks | undefined => {
   try {
     const marks = JSON.parse(line) as Marks;
-    if (typeof marks.owner === 'string') return marks;
+    return typeof marks.owner === 'string' ? marks : undefined;
   } catch {
-    // Said below.
+    return undefined;
   }
-  throw new DrError('PROTOCOL_ERROR', 'the last line of the notes of a machine is ours and cannot be read: somebody has changed it', {
+};
+
+const damaged = (): DrError =>
+  new DrError('PROTOCOL_ERROR', 'the last line of the notes of a machine is ours and cannot be read: somebody has changed it', {
     hint: `remove the line that begins with "${PREFIX.trim()}" from the notes of the machine, then adopt it again`,
   });
-};
 
 /** Marks that say nothing beyond whose they are leave no line. */
 export const writeNotes = ({ text, marks }: Notes): string => {
