@@ -4,6 +4,7 @@ import type { PsRow, Step } from '../../adapters/powershell/port.ts';
 import { type Call, type DiskReader, DrError, isDrError, type ReplicaDisk } from '../../core/contract/index.ts';
 import { Turns } from '../../core/plugin-kit/index.ts';
 import type { Fabric } from './fabric.ts';
+import { whileHeld } from './patience.ts';
 import { flag, maybeNumber, number } from './rows.ts';
 
 export type OpenHostAgent = (host: string, call: Call) => Promise<Agent>;
@@ -33,7 +34,6 @@ const turns = new Turns();
 const AGENT_MS = 60_000;
 const ATTACH_MS = 120_000;
 const CLEAN_MS = 120_000;
-const HELD_MS = 15_000;
 
 const keyOf = (host: string, path: string): string => `${host}|${path.toLowerCase()}`;
 
@@ -149,28 +149,18 @@ export class Disks implements AsyncDisposable {
     });
   }
 
-  /** A machine that was just turned off may hold its files a moment longer. */
   async #mount({ host, path, forWriting }: DiskFile, call: Call): Promise<number> {
     const mount: Step = {
       cmdlet: 'Mount-VHD',
       params: { Path: path, NoDriveLetter: true, Passthru: true, ...(forWriting ? {} : { ReadOnly: true }) },
       select: ['DiskNumber'],
     };
-    const { time } = this.#fabric;
-    const untilMs = time.now() + HELD_MS;
-    for (let pauseMs = 50; ; pauseMs *= 2) {
-      try {
-        const [row] = await this.#fabric.rows(host, [mount], call, ATTACH_MS);
-        if (!row)
-          throw new DrError('PROTOCOL_ERROR', `${host} has attached ${path} and does not say as what`, { context: { path, name: host } });
-        const disk = number(row, 'DiskNumber');
-        if (forWriting) await this.#makeWritable(host, path, disk, call);
-        return disk;
-      } catch (error) {
-        if (!isDrError(error, 'FILE_LOCKED') || time.now() + pauseMs > untilMs) throw error;
-        await time.sleep(pauseMs, call.signal);
-      }
-    }
+    const [row] = await whileHeld(this.#fabric, () => this.#fabric.rows(host, [mount], call, ATTACH_MS), call);
+    if (!row)
+      throw new DrError('PROTOCOL_ERROR', `${host} has attached ${path} and does not say as what`, { context: { path, name: host } });
+    const disk = number(row, 'DiskNumber');
+    if (forWriting) await this.#makeWritable(host, path, disk, call);
+    return disk;
   }
 
   /** Windows lets nobody write where a volume is mounted; offline there are none. */

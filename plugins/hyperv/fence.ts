@@ -2,6 +2,7 @@
 import type { Step } from '../../adapters/powershell/port.ts';
 import { type Call, DrError, type Epoch, type FenceStore, isDrError, type MachineId } from '../../core/contract/index.ts';
 import { Epochs } from '../../core/plugin-kit/index.ts';
+import { leaveStep } from './dismantle.ts';
 import { type Fabric, vmById } from './fabric.ts';
 import { changeMarks, marksOf } from './marks.ts';
 import { powerOff } from './power.ts';
@@ -57,8 +58,8 @@ const isolate = async (fabric: Fabric, epochs: Epochs, id: MachineId, call: Call
   if (failures.length > 0) throw failures[0];
 };
 
-const leaveCluster = async (fabric: Fabric, id: MachineId, call: Call): Promise<void> => {
+export const leaveCluster = async (fabric: Fabric, id: MachineId, call: Call): Promise<void> => {
   const [result] = await fabric.onOwner(id, [vmById(id, ['IsClustered'])], call);
   if (result?.rows[0]?.['IsClustered'] !== true) return;
-  await fabric.onOwner(id, [vmById(id), { cmdlet: 'Remove-ClusterGroup', params: { VMId: id, RemoveResources: true, Force: true } }], call);
+  await fabric.onOwner(id, [vmById(id), leaveStep(id)], call);
 };

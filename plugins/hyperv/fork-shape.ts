@@ -1,12 +1,14 @@
 // What makes a fork of a replica the machine of its recovery point.
 import type { Step } from '../../adapters/powershell/port.ts';
 import { type Call, DrError, type ForkRequest, type MachineId, type MachineSpec, type NicId } from '../../core/contract/index.ts';
-import { addCards, bootFrom, connectCard } from './build.ts';
+import { bootFrom, shortName } from './build.ts';
+import { addCards, connectCard } from './cards.ts';
 import { type Fabric, vmById } from './fabric.ts';
 import { type Look, lookAt } from './look.ts';
 import { drivesOf, nicIdOf } from './machine.ts';
 import { changeMarks } from './marks.ts';
 import { text } from './rows.ts';
+import { memoryStep } from './vendor.ts';
 
 /** The definition of the point: its size, its cards on the places that were asked for, and no disk that it does not have. Each part may be done again. */
 export const shape = async (fabric: Fabric, id: MachineId, as: ForkRequest, call: Call): Promise<void> => {
@@ -19,12 +21,9 @@ export const shape = async (fabric: Fabric, id: MachineId, as: ForkRequest, call
     host,
     [
       vmById(id),
-      { cmdlet: 'Rename-VM', params: { VM: { $step: 0 }, NewName: name } },
+      { cmdlet: 'Rename-VM', params: { VM: { $step: 0 }, NewName: shortName(name) } },
       { cmdlet: 'Set-VMProcessor', params: { VM: { $step: 0 }, Count: { $type: 'int64', value: spec.cpuCount } } },
-      {
-        cmdlet: 'Set-VMMemory',
-        params: { VM: { $step: 0 }, DynamicMemoryEnabled: false, StartupBytes: { $type: 'int64', value: spec.memoryBytes } },
-      },
+      memoryStep(spec),
     ],
     call,
   );
@@ -35,10 +34,10 @@ export const shape = async (fabric: Fabric, id: MachineId, as: ForkRequest, call
   for (const nic of spec.nics) {
     const card = (known[nic.id] ?? nic.id) as NicId;
     if (cards.has(card)) await connectCard(fabric, { id, host, card, to: nics.get(nic.id) ?? 'disconnected' }, call);
-    else Object.assign(made, await addCards(fabric, { id, host, spec: { ...spec, nics: [nic] }, nics }, call));
+    else Object.assign(made, await addCards(fabric, { id, host, spec, nics }, call, [nic]));
   }
   // What the point does not have must not be heard.
-  const wanted = new Set(spec.nics.map((nic) => known[nic.id] ?? nic.id));
+  const wanted = new Set<string>([...spec.nics.map((nic) => known[nic.id] ?? nic.id), ...Object.values(made)]);
   for (const card of cards) if (!wanted.has(card)) await connectCard(fabric, { id, host, card, to: 'disconnected' }, call);
   const all = { ...known, ...made };
   await changeMarks(fabric, id, (marks) => (marks.fork ? { ...marks, fork: { ...marks.fork, nics: all } } : marks), call);

@@ -1,5 +1,5 @@
 // Changing what is kept at a machine. Hyper-V has no compare and set: changes of one session take their turns, and those of others are seen at the next look.
-import type { Call, MachineId } from '../../core/contract/index.ts';
+import type { Call, Epoch, MachineId } from '../../core/contract/index.ts';
 import { Turns } from '../../core/plugin-kit/index.ts';
 import { type Fabric, vmById } from './fabric.ts';
 import { type Marks, readNotes, writeNotes } from './notes.ts';
@@ -37,3 +37,11 @@ export const without = <K extends keyof Marks>(marks: Marks, ...keys: readonly K
   for (const key of keys) delete rest[key];
   return rest as Marks;
 };
+
+/** Marks of another installation: the machine has changed hands, which the engine has decided by its epoch. That alone is kept. */
+export const claimed = (fabric: Fabric, marks: Marks): Marks =>
+  marks.owner === fabric.ownerId ? marks : { owner: fabric.ownerId, ...(marks.epoch ? { epoch: marks.epoch } : {}) };
+
+/** Epochs only rise. */
+export const withEpoch = (marks: Marks, held: Epoch | undefined): Marks =>
+  held && (marks.epoch?.epoch ?? -1) < held.epoch ? { ...marks, epoch: held } : marks;

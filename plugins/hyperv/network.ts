@@ -15,7 +15,7 @@ import {
   type PlaceId,
 } from '../../core/contract/index.ts';
 import type { Epochs } from '../../core/plugin-kit/index.ts';
-import { connectCard } from './build.ts';
+import { connectCard } from './cards.ts';
 import type { Fabric } from './fabric.ts';
 import { lookAt } from './look.ts';
 import { networkPlace, nicIdOf } from './machine.ts';

@@ -1,9 +1,11 @@
 // Reference points: what a machine's disks were at a sealed cycle, as identities that resilient change tracking counts from. They have no owner:
 // only those on our own record are ever destroyed.
-import type { Step } from '../../adapters/powershell/port.ts';
+import type { PsRow, Step } from '../../adapters/powershell/port.ts';
 import { type Call, type DiskId, DrError, type Extent, isDrError, type MachineId } from '../../core/contract/index.ts';
 import { extentPages } from '../../core/plugin-kit/index.ts';
 import type { Fabric } from './fabric.ts';
+import type { Look } from './look.ts';
+import type { Drive } from './machine.ts';
 import { list, number, text, texts } from './rows.ts';
 import { callMethod, instances } from './wmi.ts';
 
@@ -52,45 +54,46 @@ export const destroyReferencePoint = async (fabric: Fabric, host: string, point:
 };
 
 export interface Changes {
-  readonly host: string;
-  /** Of the frozen disk. */
-  readonly path: string;
-  readonly disk: DiskId;
-  readonly sizeBytes: number;
+  readonly look: Look;
+  readonly frozen: Drive;
   readonly trackingId: string;
   readonly from: number;
 }
 
 /** A host answers as much at a time as it likes. */
-export const changesSince = (
-  fabric: Fabric,
-  { host, path, disk, sizeBytes, trackingId, from }: Changes,
-  call: Call,
-): AsyncGenerator<Extent> =>
-  extentPages(call, { from, sizeBytes }, async (at) => {
-    const args = {
-      Path: path,
-      LimitId: trackingId,
-      TargetSnapshotId: '',
-      ByteOffset: { $type: 'uint64', value: String(at) },
-      ByteLength: { $type: 'uint64', value: String(sizeBytes - at) },
-    } as const;
-    const select = ['ProcessedByteLength', 'ChangedByteOffsets', 'ChangedByteLengths'];
-    const what = `the changes of disk ${disk}`;
-    const row = await callMethod(
-      fabric,
-      { host, service: 'Msvm_ImageManagementService', method: 'GetVirtualDiskChanges', args, select, what },
-      call,
-    ).catch((error: unknown) => {
-      call.signal.throwIfAborted();
-      throw lostOr(error, disk);
-    });
+export const changesSince = (fabric: Fabric, { look, frozen, trackingId, from }: Changes, call: Call): AsyncGenerator<Extent> => {
+  const { id: disk, sizeBytes } = frozen;
+  return extentPages(call, { from, sizeBytes }, async (at) => {
+    const row = await fabric
+      .held(look, () => pageOf(fabric, { look, frozen, trackingId, from: at }, call), call)
+      .catch((error: unknown) => {
+        call.signal.throwIfAborted();
+        throw lostOr(error, disk);
+      });
     const processed = number(row, 'ProcessedByteLength');
     const offsets = list(row, 'ChangedByteOffsets').map(Number);
     const lengths = list(row, 'ChangedByteLengths').map(Number);
     if (processed <= 0 || offsets.length !== lengths.length) throw lost(disk, `the host's answer does not go on from ${at}`);
     return { next: at + processed, ranges: offsets.map((offset, index) => ({ offset, length: lengths[index]! })) };
   });
+};
+
+const pageOf = (fabric: Fabric, { look, frozen, trackingId, from }: Changes, call: Call): Promise<PsRow> => {
+  const args = {
+    Path: frozen.path,
+    LimitId: trackingId,
+    TargetSnapshotId: '',
+    ByteOffset: { $type: 'uint64', value: String(from) },
+    ByteLength: { $type: 'uint64', value: String(frozen.sizeBytes - from) },
+  } as const;
+  const select = ['ProcessedByteLength', 'ChangedByteOffsets', 'ChangedByteLengths'];
+  const what = `the changes of disk ${frozen.id}`;
+  return callMethod(
+    fabric,
+    { host: look.host, service: 'Msvm_ImageManagementService', method: 'GetVirtualDiskChanges', args, select, what },
+    call,
+  );
+};
 
 export const lost = (disk: DiskId, why: string, cause?: unknown): DrError =>
   new DrError('TRACKING_LOST', `what changed on disk ${disk} cannot be told: ${why}`, { context: { disk }, cause });

@@ -18,6 +18,13 @@ import { type Drive, drivesOf, nicIdOf, powerOf, slotOf, toMachine } from './mac
 import type { ReplicaMark } from './notes.ts';
 import { storageFinder, storages } from './places.ts';
 
+/** Nothing starts it, and nothing takes a checkpoint of it by itself; a checkpoint of ours is a plain one. */
+export const HELD = {
+  AutomaticStartAction: 'Nothing',
+  AutomaticCheckpointsEnabled: false,
+  CheckpointType: 'Standard',
+} as const;
+
 /** Ours, of the epoch that the call has. */
 export const ownReplica = async (fabric: Fabric, id: MachineId, call: Call): Promise<Look & { readonly mark: ReplicaMark }> => {
   const look = await lookAt(fabric, id, call);

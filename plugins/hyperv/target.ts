@@ -1,4 +1,5 @@
 // Replicas: machines made, adopted, reshaped and deleted; their disks written by the agent of the host that has them.
+import type { Step } from '../../adapters/powershell/port.ts';
 import {
   type Call,
   type DiskId,
@@ -13,16 +14,21 @@ import {
   type Target,
 } from '../../core/contract/index.ts';
 import { assertEpoch, type Epochs } from '../../core/plugin-kit/index.ts';
-import { addDisks, build, dismantle, findMachines, hostOf, removeFile, type Slot } from './build.ts';
+import { build, findMachines, hostOf, shortName, versionFor } from './build.ts';
 import type { Disks } from './disks.ts';
+import { dismantle, removeFile } from './dismantle.ts';
 import { type Fabric, vmById } from './fabric.ts';
+import { leaveCluster } from './fence.ts';
 import { forksOf, forksOn } from './forks.ts';
 import { type Look, lookAt } from './look.ts';
-import { type Drive, drivesOf, powerOf } from './machine.ts';
-import { changeMarks, without } from './marks.ts';
+import { type Drive, drivesOf, nicIdOf, powerOf } from './machine.ts';
+import { changeMarks, claimed, without } from './marks.ts';
+import { addDisks, type Slot } from './new-disks.ts';
 import type { Marks, ReplicaMark } from './notes.ts';
 import { type Storage, storages } from './places.ts';
-import { assertNoForeign, assertOff, matchDisks, ownReplica, placedAs } from './replica.ts';
+import { assertNoForeign, assertOff, HELD, matchDisks, ownReplica, placedAs } from './replica.ts';
+import { member, number, text } from './rows.ts';
+import { vendorOf } from './vendor.ts';
 
 export interface Ground {
   readonly fabric: Fabric;
@@ -46,7 +52,7 @@ const createReplica = async ({ fabric, disks }: Ground, spec: MachineSpec, as: R
   const { operationId } = call;
   const [made] = await findMachines(
     fabric,
-    ({ marks }) => marks?.owner === fabric.ownerId && marks.replica?.operation === operationId,
+    ({ id: own, marks }) => marks?.owner === fabric.ownerId && isMadeBy(marks, own, operationId),
     call,
   );
   const { host, storage } = await placeOf(fabric, as, call);
@@ -56,8 +62,14 @@ const createReplica = async ({ fabric, disks }: Ground, spec: MachineSpec, as: R
   });
   const id = made?.id ?? (await build(fabric, disks, { spec, name: as.name, host, storage, nics: as.nics, mark }, call));
   const look = await lookAt(fabric, id, call);
-  return placedAs(fabric, look, { spec, known: look.notes.marks?.replica, findings: findingsFor(spec, as) }, call);
+  const version = await versionFor(fabric, look.host, spec, call);
+  const findings = [...findingsFor(spec, as), ...versionFindings(spec, version)];
+  return placedAs(fabric, look, { spec, known: look.notes.marks?.replica, findings }, call);
 };
+
+/** Somebody's copy of the whole machine has our line too, and other disks than it tells of. */
+const isMadeBy = ({ replica, building }: Marks, id: MachineId, operation: string): boolean =>
+  replica?.operation === operation && building === undefined && Object.values(replica.disks).every((disk) => disk.startsWith(`${id}/`));
 
 /** The storage that was asked for and a host that has it, else the one with most room. */
 const placeOf = async (fabric: Fabric, { storage, host }: ReplicaRequest, call: Call): Promise<{ host: string; storage: Storage }> => {
@@ -75,8 +87,35 @@ const placeOf = async (fabric: Fabric, { storage, host }: ReplicaRequest, call: 
   });
 };
 
-const findingsFor = (spec: MachineSpec, { nics }: ReplicaRequest): Finding[] => {
+const versionFindings = (spec: MachineSpec, kept: string | undefined): Finding[] => {
+  const { version } = vendorOf(spec);
+  if (version === undefined || version === kept) return [];
+  return [
+    {
+      code: 'VERSION_NOT_KEPT',
+      level: 'warning',
+      message: `the host does not know configuration version ${version}: the replica has the newest that it knows`,
+      hint: 'choose a host of the source’s release or a newer one, or test the machine before it is needed',
+    },
+  ];
+};
+
+const findingsFor = (spec: MachineSpec, { nics, name }: ReplicaRequest): Finding[] => {
   const findings: Finding[] = [];
+  if (shortName(name) !== name)
+    findings.push({
+      code: 'NAME_CHANGED',
+      level: 'info',
+      message: 'Hyper-V takes no name as long as this one: the replica is called by the beginning of it',
+      hint: 'nothing to do: a machine is known by its id',
+    });
+  if (spec.nics.some(({ model }) => model === 'legacy'))
+    findings.push({
+      code: 'NIC_MODEL_CHANGED',
+      level: 'warning',
+      message: 'a network card that is a legacy one at the source becomes a synthetic one',
+      hint: 'see that the guest has the driver, and that it does not boot from the network',
+    });
   if (spec.tpm)
     findings.push({
       code: 'TPM_IS_NEW',
@@ -99,13 +138,17 @@ const findingsFor = (spec: MachineSpec, { nics }: ReplicaRequest): Finding[] => 
 /** A machine that was there before: failback, or a restored copy. */
 const adoptReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: MachineSpec, call: Call): Promise<Placed> => {
   const look = await lookAt(fabric, id, call);
-  const held = look.notes.marks?.epoch;
-  assertEpoch(id, held, call.fence);
+  assertEpoch(id, look.notes.marks?.epoch, call.fence);
   assertOff(look, 'is running and cannot be adopted', 'shut the machine down, then adopt it');
   await assertNoForeign(fabric, look, call);
+  await assertNoForks({ fabric, look }, call);
   const { matched, missing } = matchDisks(look, spec);
   for (const { want, have } of matched) assertLargeEnough(have, want.sizeBytes);
-  const added = missing.length === 0 ? {} : await addDisks(fabric, { ...placeBeside(look), spec, id, only: missing }, call);
+  // Nothing may start it from here on: not the host, and not the cluster.
+  await fabric.run(look.host, [vmById(id), { cmdlet: 'Set-VM', params: { VM: { $step: 0 }, ...HELD } }], call);
+  if (fabric.isShared) await leaveCluster(fabric, id, call);
+  const added =
+    missing.length === 0 ? {} : await addDisks(fabric, { ...(await placeBeside(fabric, look, call)), spec, id, only: missing }, call);
   await disks.release(
     look.host,
     drivesOf(look).map(({ path }) => path),
@@ -114,7 +157,7 @@ const adoptReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: Mach
   const known = look.notes.marks?.owner === fabric.ownerId ? look.notes.marks.replica : undefined;
   const cards = spec.nics.flatMap((nic, at): [string, string][] => {
     const card = look.adapters[at];
-    return card ? [[nic.id, known?.nics[nic.id] ?? cardIds(look)[at]!]] : [];
+    return card ? [[nic.id, known?.nics[nic.id] ?? nicIdOf(id, card)]] : [];
   });
   const replica: ReplicaMark = {
     ...(known?.operation === undefined ? {} : { operation: known.operation }),
@@ -122,23 +165,9 @@ const adoptReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: Mach
     disks: { ...Object.fromEntries(matched.map(({ want, have }) => [want.id, have.id])), ...added },
     nics: Object.fromEntries(cards),
   };
-  await changeMarks(
-    fabric,
-    id,
-    (marks) => ({
-      ...without(marks, 'promoted'),
-      owner: fabric.ownerId,
-      replica,
-      ...(marks.owner === fabric.ownerId ? {} : { points: {} }),
-    }),
-    call,
-  );
-  await fabric.onOwner(id, [vmById(id), { cmdlet: 'Set-VM', params: { VM: { $step: 0 }, AutomaticStartAction: 'Nothing' } }], call);
+  await changeMarks(fabric, id, (marks) => ({ ...without(claimed(fabric, marks), 'promoted'), replica }), call);
   return placedAs(fabric, await lookAt(fabric, id, call), { spec, known: replica, findings: [] }, call);
 };
-
-const cardIds = ({ id, adapters }: Look): string[] =>
-  adapters.map((adapter) => `${id}/${String(adapter['Id']).split('\\').at(-1)?.toLowerCase()}`);
 
 const assertLargeEnough = ({ id, sizeBytes }: Drive, wanted: number): void => {
   if (sizeBytes >= wanted) return;
@@ -148,13 +177,28 @@ const assertLargeEnough = ({ id, sizeBytes }: Drive, wanted: number): void => {
   });
 };
 
-/** New files lie beside those that are there. */
-const placeBeside = (look: Look): { readonly host: string; readonly folder: string; readonly taken: readonly Slot[] } => {
+interface Beside {
+  readonly host: string;
+  readonly folder: string;
+  readonly taken: readonly Slot[];
+}
+
+const PLACE = ['ControllerType', 'ControllerNumber', 'ControllerLocation'] as const;
+
+/** New files lie beside those that are there, and hang where nothing does: what cannot be opened and what is no disk has a place too. */
+const placeBeside = async (fabric: Fabric, look: Look, call: Call): Promise<Beside> => {
   const [first] = drivesOf(look);
-  const folder = (first?.path ?? '').replace(/\\[^\\]*$/, '');
-  const taken = drivesOf(look).flatMap(({ controller, number, location }) =>
-    controller === 'PMEM' ? [] : [{ controller, number, location }],
+  const folder = first ? first.path.replace(/\\[^\\]*$/, '') : text(look.vm, 'Path');
+  const dvds = await fabric.rows(
+    look.host,
+    [vmById(look.id), { cmdlet: 'Get-VMDvdDrive', params: { VM: { $step: 0 } }, select: PLACE }],
+    call,
   );
+  const taken = [...look.drives, ...dvds].flatMap((row): Slot[] => {
+    const controller = member(row, 'ControllerType');
+    if (controller !== 'IDE' && controller !== 'SCSI') return [];
+    return [{ controller, number: number(row, 'ControllerNumber'), location: number(row, 'ControllerLocation') }];
+  });
   return { host: look.host, folder, taken };
 };
 
@@ -169,7 +213,8 @@ const reshapeReplica = async ({ fabric, disks }: Ground, id: MachineId, spec: Ma
     const SizeBytes = { $type: 'uint64', value: String(want.sizeBytes) } as const;
     await fabric.run(look.host, [{ cmdlet: 'Resize-VHD', params: { Path: have.path, SizeBytes } }], call, call.deadlineMs);
   }
-  const added = missing.length === 0 ? {} : await addDisks(fabric, { ...placeBeside(look), spec, id, only: missing }, call);
+  const added =
+    missing.length === 0 ? {} : await addDisks(fabric, { ...(await placeBeside(fabric, look, call)), spec, id, only: missing }, call);
   const replica: ReplicaMark = { ...look.mark, disks: { ...look.mark.disks, ...added } };
   await changeMarks(fabric, id, (marks) => ({ ...marks, replica }), call);
   return placedAs(fabric, await lookAt(fabric, id, call), { spec, known: replica, findings: [] }, call);
@@ -193,24 +238,34 @@ const deleteReplicaDisk = async (
 ): Promise<void> => {
   const look = await ownReplica(fabric, id, call);
   const drive = drivesOf(look).find((one) => one.id === disk);
-  if (drive) {
+  const { drop = [] } = look.mark;
+  if (drive || drop.length > 0) {
     assertOff(look, 'is running', 'discard or commit what runs on it first');
     await assertNoForks({ fabric, look }, call);
-    await disks.release(look.host, [drive.path], call);
-    const VMHardDiskDrive = { $step: 1, $where: { property: 'Path', is: drive.path } };
-    await fabric.run(
-      look.host,
-      [
-        vmById(id),
-        { cmdlet: 'Get-VMHardDiskDrive', params: { VM: { $step: 0 } } },
-        { cmdlet: 'Remove-VMHardDiskDrive', params: { VMHardDiskDrive } },
-      ],
-      call,
-    );
-    await removeFile(fabric, look.host, drive.path, call);
   }
   const rest = Object.fromEntries(Object.entries(look.mark.disks).filter(([, here]) => here !== disk));
-  await changeMarks(fabric, id, (marks) => (marks.replica ? { ...marks, replica: { ...marks.replica, disks: rest } } : marks), call);
+  const paths = [...new Set([...drop, ...(drive ? [drive.path] : [])])];
+  const replica: ReplicaMark = { ...look.mark, disks: rest };
+  // Once it hangs nowhere any more, only this tells of its file.
+  await changeMarks(fabric, id, (marks) => ({ ...marks, replica: paths.length === 0 ? replica : { ...replica, drop: paths } }), call);
+  if (paths.length === 0) return;
+  await disks.release(look.host, paths, call);
+  for (const path of paths) {
+    if (look.drives.some((row) => text(row, 'Path') === path)) await detach(fabric, look, path, call);
+    await removeFile(fabric, look.host, path, call);
+  }
+  const { drop: _, ...kept } = replica;
+  await changeMarks(fabric, id, (marks) => ({ ...marks, replica: kept }), call);
+};
+
+const detach = (fabric: Fabric, { id, host }: Look, path: string, call: Call) => {
+  const VMHardDiskDrive = { $step: 1, $where: { property: 'Path', is: path } };
+  const steps: Step[] = [
+    vmById(id),
+    { cmdlet: 'Get-VMHardDiskDrive', params: { VM: { $step: 0 } } },
+    { cmdlet: 'Remove-VMHardDiskDrive', params: { VMHardDiskDrive } },
+  ];
+  return fabric.run(host, steps, call);
 };
 
 const deleteReplica = async ({ fabric, disks }: Ground, id: MachineId, call: Call): Promise<void> => {
