@@ -6,6 +6,7 @@ import { Turns } from '../../core/plugin-kit/index.ts';
 import type { Fabric } from './fabric.ts';
 import { whileHeld } from './patience.ts';
 import { flag, maybeNumber, number } from './rows.ts';
+import { Shared } from './shared.ts';
 
 export type OpenHostAgent = (host: string, call: Call) => Promise<Agent>;
 
@@ -18,10 +19,12 @@ interface DiskFile {
 interface Opened extends DiskFile {
   readonly agent: Agent;
   readonly device: AgentDevice;
+  readonly attachment: Attachment;
   users: number;
 }
 
 interface Attachment {
+  readonly key: string;
   readonly number: number;
   readonly writable: boolean;
   users: number;
@@ -45,7 +48,10 @@ const isAttached = (row: PsRow): boolean => flag(row, 'Attached') && maybeNumber
 export class Disks implements AsyncDisposable {
   readonly #fabric: Fabric;
   readonly #openAgent: OpenHostAgent;
-  readonly #agents = new Map<string, Promise<Agent>>();
+  readonly #agents = new Shared<Agent>();
+  readonly #turns = new Turns();
+  /** Paths that no other host has attached. */
+  readonly #seenElsewhere = new Set<string>();
   readonly #opened = new Map<string, Opened>();
 
   constructor(fabric: Fabric, openAgent: OpenHostAgent) {
@@ -72,54 +78,82 @@ export class Disks implements AsyncDisposable {
   async release(host: string, paths: readonly string[], call: Call): Promise<void> {
     for (const path of paths) {
       await turns.take(keyOf(host, path), async () => {
-        if (attached.has(keyOf(host, path))) return;
-        const rows = await this.#fabric.rows(host, attachedSteps(path), call).catch((error: unknown) => {
-          // In use by its own machine, or gone: attached by nobody.
-          if (isDrError(error, 'FILE_LOCKED', 'NOT_FOUND')) return [];
-          throw error;
-        });
-        if (rows[0] && isAttached(rows[0])) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+        if (!attached.has(keyOf(host, path))) await this.#detachLeftover(host, path, call);
       });
+      if (this.#fabric.isShared && !this.#seenElsewhere.has(path)) await this.#releaseElsewhere(host, path, call);
     }
+  }
+
+  /** Its machine may have moved since a process that is gone has attached it on another host. What this process attaches there it knows. */
+  async #releaseElsewhere(host: string, path: string, call: Call): Promise<void> {
+    const others = (await this.#fabric.hosts(call)).filter((other) => other !== host && !attached.has(keyOf(other, path)));
+    const looks = others.map((other) => this.#detachLeftover(other, path, call));
+    for (const look of await Promise.allSettled(looks))
+      if (look.status === 'rejected' && !isDrError(look.reason, 'CONNECTION_REFUSED', 'CONNECTION_LOST', 'HOST_BUSY')) throw look.reason;
+    this.#seenElsewhere.add(path);
+  }
+
+  async #detachLeftover(host: string, path: string, call: Call): Promise<void> {
+    const rows = await this.#fabric.rows(host, attachedSteps(path), call).catch((error: unknown) => {
+      // In use by its own machine, or gone: attached by nobody.
+      if (isDrError(error, 'FILE_LOCKED', 'NOT_FOUND')) return [];
+      throw error;
+    });
+    if (rows[0] && isAttached(rows[0])) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
   }
 
   /** Tells whether the agent of a host answers, and what it is. */
   agent(host: string, call: Call): Promise<Agent> {
-    const known = this.#agents.get(host);
-    if (known) return known;
-    const opening = this.#openAgent(host, { ...call, deadlineMs: Math.min(call.deadlineMs, AGENT_MS) });
-    this.#agents.set(host, opening);
-    const forget = () => this.#agents.get(host) === opening && this.#agents.delete(host);
-    opening.then((agent) => agent.lost.addEventListener('abort', forget, { once: true }), forget);
-    return opening;
+    const deadlineMs = Math.min(call.deadlineMs, AGENT_MS);
+    const open = (signal: AbortSignal) => {
+      const opening = this.#openAgent(host, { ...call, signal, deadlineMs });
+      const forget = () => this.#agents.forget(host, opening);
+      opening.then((agent) => agent.lost.addEventListener('abort', forget, { once: true }), forget);
+      return opening;
+    };
+    return this.#agents.get(host, open, call.signal);
   }
 
+  /** Who has a disk open still loses it: it would stay attached. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const agents = [...this.#agents.values()];
-    this.#agents.clear();
-    for (const agent of await Promise.allSettled(agents)) if (agent.status === 'fulfilled') await agent.value[Symbol.asyncDispose]();
+    const opened = [...this.#opened.values()];
+    this.#opened.clear();
+    await this.#agents[Symbol.asyncDispose]();
+    for (const one of opened) await this.#detach(one, one.attachment).catch(() => undefined);
   }
 
   /** Whoever opens a disk again in the same way shares what is open: a host attaches a file once, and an agent lets one write. */
-  async #open(file: DiskFile, call: Call): Promise<{ readonly device: AgentDevice; readonly close: () => Promise<void> }> {
+  #open(file: DiskFile, call: Call): Promise<{ readonly device: AgentDevice; readonly close: () => Promise<void> }> {
     const key = keyOf(file.host, file.path);
+    return this.#turns.take(key, () => this.#openNow(key, file, call));
+  }
+
+  async #openNow(key: string, file: DiskFile, call: Call) {
     const there = this.#opened.get(key);
     if (there && there.forWriting === file.forWriting && !there.agent.lost.aborted) {
       there.users++;
-      return { device: there.device, close: () => this.#leave(key, there) };
+      return { device: there.device, close: this.#closing(key, there) };
     }
     const agent = await this.agent(file.host, call);
-    const number = await this.#attach(file, call);
+    const attachment = await this.#attach(file, call);
     try {
       const { signal, deadlineMs } = call;
-      const device = await agent.openDevice(`\\\\.\\PhysicalDrive${number}`, { forWriting: file.forWriting, signal, deadlineMs });
-      const opened: Opened = { ...file, agent, device, users: 1 };
+      const device = await agent.openDevice(`\\\\.\\PhysicalDrive${attachment.number}`, {
+        forWriting: file.forWriting,
+        signal,
+        deadlineMs,
+      });
+      const opened: Opened = { ...file, agent, device, attachment, users: 1 };
       this.#opened.set(key, opened);
-      return { device, close: () => this.#leave(key, opened) };
+      return { device, close: this.#closing(key, opened) };
     } catch (error) {
-      await this.#detach(file.host, file.path).catch(() => undefined);
+      await this.#detach(file, attachment).catch(() => undefined);
       throw error;
     }
+  }
+
+  #closing(key: string, opened: Opened): () => Promise<void> {
+    return () => this.#turns.take(key, () => this.#leave(key, opened));
   }
 
   async #leave(key: string, opened: Opened): Promise<void> {
@@ -128,24 +162,24 @@ export class Disks implements AsyncDisposable {
     try {
       await opened.device[Symbol.asyncDispose]();
     } finally {
-      await this.#detach(opened.host, opened.path);
+      await this.#detach(opened, opened.attachment);
     }
   }
 
-  #attach({ host, path, forWriting }: DiskFile, call: Call): Promise<number> {
+  #attach({ host, path, forWriting }: DiskFile, call: Call): Promise<Attachment> {
     const key = keyOf(host, path);
     return turns.take(key, async () => {
-      const there = attached.get(key);
+      const there = await this.#stillAttached({ host, path }, call);
       if (there) {
         if (forWriting !== there.writable)
           throw new DrError('FILE_LOCKED', `the disk ${path} is open already`, { context: { path, name: host } });
         there.users++;
-        return there.number;
+        return there;
       }
-      await this.#detachLeftover(host, path, call);
       const number = await this.#mount({ host, path, forWriting }, call);
-      attached.set(key, { number, writable: forWriting, users: 1 });
-      return number;
+      const made: Attachment = { key, number, writable: forWriting, users: 1 };
+      attached.set(key, made);
+      return made;
     });
   }
 
@@ -177,18 +211,26 @@ export class Disks implements AsyncDisposable {
     }
   }
 
-  /** Of a process that is gone: nobody of this one has it, and two processes never work on one machine. */
-  async #detachLeftover(host: string, path: string, call: Call): Promise<void> {
+  /**
+   * What the host says counts: after its restart nothing is attached, and the number is another disk's, perhaps. What is attached and not known here
+   * is of a process that is gone: two processes never work on one machine.
+   */
+  async #stillAttached({ host, path }: Pick<DiskFile, 'host' | 'path'>, call: Call): Promise<Attachment | undefined> {
+    const key = keyOf(host, path);
+    const known = attached.get(key);
     const [row] = await this.#fabric.rows(host, attachedSteps(path), call);
-    if (row && isAttached(row)) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+    const isThere = row !== undefined && isAttached(row);
+    if (known && isThere && maybeNumber(row, 'DiskNumber') === known.number) return known;
+    attached.delete(key);
+    if (isThere) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
+    return undefined;
   }
 
-  #detach(host: string, path: string): Promise<void> {
-    const key = keyOf(host, path);
-    return turns.take(key, async () => {
-      const there = attached.get(key);
-      if (!there || --there.users > 0) return;
-      attached.delete(key);
+  /** Of what was attached anew since, after a restart of the host, somebody else is the user. */
+  #detach({ host, path }: Pick<DiskFile, 'host' | 'path'>, attachment: Attachment): Promise<void> {
+    return turns.take(attachment.key, async () => {
+      if (--attachment.users > 0 || attached.get(attachment.key) !== attachment) return;
+      attached.delete(attachment.key);
       await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall()).catch((error: unknown) => {
         // The host has restarted, or the file is gone: attached by nobody.
         if (!isDrError(error, 'NOT_FOUND', 'CONNECTION_LOST', 'CONNECTION_REFUSED', 'STATE_CONFLICT')) throw error;

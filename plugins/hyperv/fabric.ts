@@ -3,6 +3,7 @@ import type { OpenPowerShell, PowerShell, PsRow, Step, StepResult, Transport } f
 import { type Call, DrError, isDrError, type MachineId } from '../../core/contract/index.ts';
 import type { Time } from '../../core/plugin-kit/index.ts';
 import { member, text } from './rows.ts';
+import { Shared } from './shared.ts';
 
 export type FabricKind = 'host' | 'cluster' | 'vmm';
 
@@ -41,10 +42,12 @@ export class Fabric implements AsyncDisposable {
   readonly time: Time;
   readonly #open: OpenPowerShell;
   readonly #options: FabricOptions;
-  readonly #sessions = new Map<string, Promise<PowerShell>>();
+  readonly #sessions = new Shared<PowerShell>();
   readonly #owners = new Map<MachineId, string>();
   #closed = false;
   #hosts: { readonly names: readonly string[]; readonly untilMs: number } | undefined;
+  /** Of the endpoint, and not up. */
+  #silent: readonly string[] = [];
 
   constructor(open: OpenPowerShell, options: FabricOptions) {
     this.#open = open;
@@ -87,12 +90,17 @@ export class Fabric implements AsyncDisposable {
     return names;
   }
 
+  /** Hosts whose machines nobody sees. */
+  get silent(): readonly string[] {
+    return this.#silent;
+  }
+
   /** Inventory has seen it there. */
   note(id: MachineId, host: string): void {
     this.#owners.set(id, host);
   }
 
-  /** Throws NOT_FOUND once every host has said that it does not know the machine; a host that does not answer may have it. */
+  /** Throws NOT_FOUND once every host has said that it does not know the machine; a host that is down or does not answer may have it. */
   async ownerOf(id: MachineId, call: Call): Promise<string> {
     const known = this.#owners.get(id);
     if (known !== undefined && (await this.#has(known, id, call))) return known;
@@ -106,6 +114,12 @@ export class Fabric implements AsyncDisposable {
     }
     const silent = answers.find((answer) => answer.status === 'rejected');
     if (silent) throw silent.reason;
+    const [down] = this.#silent;
+    if (down !== undefined)
+      throw new DrError('CONNECTION_REFUSED', `machine ${id} is on no host of ${this.center} that is up, and ${down} is down`, {
+        hint: 'bring the host back, or evict it from the cluster when it is gone for good',
+        context: { kind: 'machine', machine: id, name: down },
+      });
     throw new DrError('NOT_FOUND', `there is no machine ${JSON.stringify(id)} at ${this.center}`, {
       context: { kind: 'machine', machine: id, name: this.center },
     });
@@ -151,10 +165,7 @@ export class Fabric implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    for (const session of await Promise.allSettled(sessions))
-      if (session.status === 'fulfilled') await session.value[Symbol.asyncDispose]();
+    await this.#sessions[Symbol.asyncDispose]();
   }
 
   /** Also tells whether the endpoint's own address answers. */
@@ -172,24 +183,18 @@ export class Fabric implements AsyncDisposable {
     }
   }
 
-  /** A session that could not be opened is tried again by the next call. */
   #session(host: string, call: Call): Promise<PowerShell> {
-    const known = this.#sessions.get(host);
-    if (known) return known;
     const { transport } = this.#options;
-    const opening = this.#open(
-      { host, transport: host === this.center ? transport : withoutPin(transport) },
-      { signal: call.signal, deadlineMs: Math.min(call.deadlineMs, ANSWER_MS), log: call.log },
-    );
-    this.#sessions.set(host, opening);
-    opening.catch(() => this.#sessions.get(host) === opening && this.#sessions.delete(host));
-    return opening;
+    const deadlineMs = Math.min(call.deadlineMs, ANSWER_MS);
+    const open = (signal: AbortSignal) =>
+      this.#open({ host, transport: host === this.center ? transport : withoutPin(transport) }, { signal, deadlineMs, log: call.log });
+    return this.#sessions.get(host, open, call.signal);
   }
 
   async #nodes(call: Call): Promise<string[]> {
     const rows = await this.rows(this.center, [{ cmdlet: 'Get-ClusterNode', params: {}, select: ['Name', 'State'] }], call);
     // A paused node takes no new machines, but those that are there run on.
-    return rows.filter((row) => ['Up', 'Paused'].includes(member(row, 'State'))).map((row) => this.#full(text(row, 'Name')));
+    return this.#upOf(rows, (row) => ['Up', 'Paused'].includes(member(row, 'State')));
   }
 
   async #managed(call: Call): Promise<string[]> {
@@ -198,9 +203,14 @@ export class Fabric implements AsyncDisposable {
       { cmdlet: 'Get-SCVMHost', params: {}, select: ['Name', 'OverallState', 'VirtualizationPlatform'] },
     ];
     const rows = await this.rows(this.center, steps, call);
-    return rows
-      .filter((row) => member(row, 'VirtualizationPlatform') === 'HyperV' && member(row, 'OverallState') !== 'NotResponding')
-      .map((row) => this.#full(text(row, 'Name')));
+    const hosts = rows.filter((row) => member(row, 'VirtualizationPlatform') === 'HyperV');
+    return this.#upOf(hosts, (row) => member(row, 'OverallState') !== 'NotResponding');
+  }
+
+  #upOf(rows: readonly PsRow[], isUp: (row: PsRow) => boolean): string[] {
+    const named = (some: readonly PsRow[]) => some.map((row) => this.#full(text(row, 'Name')));
+    this.#silent = named(rows.filter((row) => !isUp(row)));
+    return named(rows.filter(isUp));
   }
 
   #full(name: string): string {

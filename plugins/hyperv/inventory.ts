@@ -22,6 +22,7 @@ async function* listMachines(fabric: Fabric, wanted: Readonly<Record<string, str
   const found = hosts.map((host) => lookAtHost(fabric, host, call));
   // Each is awaited in its turn below; one that fails before is not unheard.
   for (const one of found) one.catch(() => undefined);
+  if (fabric.silent.length > 0) call.log.warn('machines of hosts that are down are missing', { hosts: fabric.silent });
   const seen = new Set<MachineId>();
   for (const [at, host] of hosts.entries()) {
     const storageOf = storageFinder(volumes, host);

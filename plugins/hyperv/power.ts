@@ -21,16 +21,18 @@ export const powerFacet = (fabric: Fabric, disks: Disks): Power => ({
 
 const powerOn = async (
   { fabric, disks }: { readonly fabric: Fabric; readonly disks: Disks },
-  { id, host, vm, drives }: Look,
+  { id, host, vm, drives, notes }: Look,
   call: Call,
 ) => {
   if (powerOf(vm) === 'on') return;
-  // A disk that is attached to the host, by a reader of ours that was killed, keeps its machine from starting.
-  await disks.release(
-    host,
-    drives.map((row) => text(row, 'Path')),
-    call,
-  );
+  // A disk that is attached to the host, by a writer of ours that was killed, keeps its machine from starting. To other machines' disks only others write.
+  const { owner, replica, fork } = notes.marks ?? {};
+  if (owner === fabric.ownerId && (replica || fork))
+    await disks.release(
+      host,
+      drives.map((row) => text(row, 'Path')),
+      call,
+    );
   await fabric.onOwner(id, [vmById(id), { cmdlet: 'Start-VM', params: { VM: { $step: 0 } } }], call, call.deadlineMs);
   await awaitPower(fabric, id, 'on', call);
 };
