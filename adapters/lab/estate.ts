@@ -15,6 +15,7 @@ import type { BackingStore } from './backing.ts';
 import type { GuestDisk } from './database.ts';
 import { bootGuest, type Guest, resumeGuest } from './guest.ts';
 import type { Truth, Violation } from './port.ts';
+import type { ReplicationLog } from './powershell/replica/log.ts';
 import { PROFILES, type Profile } from './profiles.ts';
 import { Random } from './random.ts';
 import type { EndpointRecord, EstateEvents, ForkRecord, MachineRecord, PlaceRecord, SiteRecord, SnapshotRecord } from './records.ts';
@@ -53,6 +54,8 @@ export class Estate {
   readonly forks = new Map<ForkId, ForkRecord>();
   readonly layers = new Map<string, Layer>();
   readonly trackers = new Map<DiskId, Tracker>();
+  /** Of machines that Hyper-V replicates by itself. */
+  readonly logs = new Map<DiskId, ReplicationLog>();
   readonly caches = new Map<DiskId, WriteCache>();
   readonly guests = new Map<MachineId, Guest>();
   /** `held`: frozen after its final pass, only power ends it. */
@@ -196,6 +199,7 @@ export class Estate {
     const volume = this.live(machine, disk);
     const length = typeof data === 'number' ? data : data.length;
     this.trackers.get(disk)?.record(offset, length);
+    this.logs.get(disk)?.record(offset, length);
     if (typeof data === 'number') volume.writeZeroes(offset, length);
     else volume.write(offset, data);
   }

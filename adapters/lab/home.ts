@@ -12,13 +12,14 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { DrError, type MachineId } from '../../core/contract/index.ts';
+import { type DiskId, DrError, type MachineId } from '../../core/contract/index.ts';
 import { fileStore } from './backing.ts';
 import { build } from './build.ts';
 import { Estate } from './estate.ts';
 import type { EstateSpec, Truth } from './port.ts';
 import { equipHyperv } from './powershell/equipment.ts';
 import { resumeHosts } from './powershell/nodes.ts';
+import { ReplicationLog } from './powershell/replica/log.ts';
 import { type SavedState, STATE_VERSION, type VolumeRecord } from './records.ts';
 import type { ClockMode } from './timeline.ts';
 import { Tracker } from './tracker.ts';
@@ -107,6 +108,7 @@ export class LabHome {
     removeStrangers(estate, join(this.#directory, 'disks'));
     if (saved.clean) resume(estate, saved);
     else powerCut(estate, say);
+    for (const [disk, runs] of Object.entries(saved.logs ?? {})) estate.logs.set(disk as DiskId, ReplicationLog.of(runs));
     for (const endpoint of estate.endpoints.values()) resumeHosts(estate, endpoint, saved.clean);
   }
 }
@@ -132,6 +134,7 @@ const stateOf = (estate: Estate, clean: boolean): SavedState => ({
     ...(volume.parent ? { parent: volume.parent.name } : {}),
   })),
   trackers: clean ? Object.fromEntries([...estate.trackers].map(([disk, tracker]) => [disk, tracker.save()])) : {},
+  ...(clean ? { logs: Object.fromEntries([...estate.logs].map(([disk, log]) => [disk, log.save()])) } : {}),
   violations: estate.violations,
   up: [...estate.guests.keys()],
 });

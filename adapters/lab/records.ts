@@ -145,6 +145,8 @@ export interface SavedState {
   readonly forks: readonly ForkRecord[];
   readonly volumes: readonly VolumeRecord[];
   readonly trackers: Readonly<Record<string, TrackerState>>;
+  /** What machines that Hyper-V replicates have not sent yet, as runs of granules; of an orderly end only. */
+  readonly logs?: Readonly<Record<string, readonly (readonly [number, number])[]>>;
   readonly violations: readonly Violation[];
   /** Machines whose guest was up. */
   readonly up: readonly MachineId[];

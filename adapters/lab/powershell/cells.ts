@@ -5,10 +5,24 @@ import { ENUMS, type EnumName } from './enums.ts';
 interface IntCell {
   readonly $int: string;
 }
-interface EnumCell {
+
+/** Only its name and number are written; which enumeration it is of, a caller of ours may ask. */
+export class EnumCell {
   readonly $enum: string;
   readonly value: string;
+  readonly #of: EnumName;
+
+  constructor(of: EnumName, name: string) {
+    this.#of = of;
+    this.$enum = name;
+    this.value = String((ENUMS[of] as Readonly<Record<string, number>>)[name]);
+  }
+
+  get enumeration(): EnumName {
+    return this.#of;
+  }
 }
+
 interface DateCell {
   readonly $date: string;
 }
@@ -29,10 +43,7 @@ export const span = (ms: number): SpanCell => ({ $ms: Math.round(ms) });
 export const guid = (id: string | undefined): string => id ?? NO_GUID;
 export const NO_GUID = '00000000-0000-0000-0000-000000000000';
 
-export const member = (type: EnumName, name: string): EnumCell => ({
-  $enum: name,
-  value: String((ENUMS[type] as Readonly<Record<string, number>>)[name]),
-});
+export const member = (type: EnumName, name: string): EnumCell => new EnumCell(type, name);
 
 /** Members by lower-case name: names of properties have no case. */
 export interface Shape<T> {

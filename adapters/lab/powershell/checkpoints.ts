@@ -3,12 +3,15 @@ import type { DiskId, SnapshotId } from '../../../core/contract/index.ts';
 import { bootFirst } from '../estate.ts';
 import { letWrite, recordTruth, WRITES_WHEN_TORN } from '../operations/source.ts';
 import { specFromHv } from './equipment.ts';
+import { isHv } from './fabric.ts';
 import { gone, invalidState, PsFailure, unknownId } from './failures.ts';
 import { each, eachMachine, type Handlers, nothing, placeOf, stillThere } from './handlers.ts';
 import { followMarks, marksIn } from './marks.ts';
 import { startMerging } from './merging.ts';
 import type { At, CheckpointRecord, DriveRecord, Hv, PsContext } from './model.ts';
 import { addFile, childrenOf, dropFile, keyOf } from './paths.ts';
+import { pointsAsCheckpoints } from './replica/points.ts';
+import { assertNoReplica, noteOutsideChange } from './replica/refusals.ts';
 import { forgetPosition, markDisks } from './tracking.ts';
 import { assertOpens } from './usage.ts';
 import { CHECKPOINT, checkpointObject, type OfCheckpoint, VM } from './vm-object.ts';
@@ -23,13 +26,14 @@ export const checkpoints: Handlers = {
     const type = args.maybeText('SnapshotType');
     return each(context, args.records('VM', VM), (of) => {
       const machine = stillThere(context, of);
-      const wanted = machine.hv.checkpoints.filter(({ kind }) => type === undefined || kind === type);
+      const wanted = [...machine.hv.checkpoints, ...pointsAsCheckpoints(machine)].filter(({ kind }) => type === undefined || kind === type);
       return wanted.map((checkpoint) => checkpointObject({ at, machine, checkpoint }));
     });
   },
 
   'Checkpoint-VM': (context, args) =>
     eachMachine(context, args, (machine) => {
+      assertNoReplica(machine);
       const { checkpointType } = machine.hv;
       if (checkpointType === 'Disabled') throw invalidState(`Checkpoints of '${machine.name}' are disabled.`);
       const silent = !isQuiet(context, machine);
@@ -56,8 +60,9 @@ export const checkpoints: Handlers = {
 
 const checkpointHere = (context: PsContext, id: string): OfCheckpoint => {
   for (const machine of context.estate.machines.values()) {
-    const checkpoint = machine.endpoint === context.endpoint.name ? machine.hv?.checkpoints.find((one) => one.id === id) : undefined;
-    if (checkpoint && machine.host === context.host.place) return { at: placeOf(context), machine: machine as Hv, checkpoint };
+    if (machine.endpoint !== context.endpoint.name || !isHv(machine)) continue;
+    const checkpoint = [...machine.hv.checkpoints, ...pointsAsCheckpoints(machine)].find((one) => one.id === id);
+    if (checkpoint && machine.host === context.host.place) return { at: placeOf(context), machine, checkpoint };
   }
   throw unknownId('checkpoint', id);
 };
@@ -234,6 +239,7 @@ const goBack = (context: PsContext, machine: Hv, checkpoint: CheckpointRecord): 
     putOverlay(context, machine, hv.drives.find((drive) => drive.disk === disk)!);
   }
   estate.resetTrackers(machine);
+  noteOutsideChange(estate, machine);
   machine.generation++;
   specFromHv(context, machine);
   followMarks(context, machine);

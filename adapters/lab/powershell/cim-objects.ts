@@ -1,6 +1,6 @@
 // Instances of root\virtualization\v2: every property that the class documents can be read, most are null.
 import { type Cell, date, int, object, type PsObject, type Shape } from './cells.ts';
-import { guidFrom } from './fabric.ts';
+import { guidFrom, idOnHosts } from './fabric.ts';
 import { classRow } from './interface.ts';
 import { type Job, percentOf, stateOf } from './jobs.ts';
 import type { AdapterRecord, CheckpointRecord, DriveRecord, OnHost, ReferencePointRecord } from './model.ts';
@@ -32,7 +32,7 @@ export interface OfComputer extends OfMachine {
 
 /** EnabledState has other numbers than the State of Get-VM. */
 export const COMPUTER = shapeOf<OfComputer>('Msvm_ComputerSystem', 'Name', {
-  key: ({ machine }) => upper(machine.id),
+  key: ({ machine }) => upper(idOnHosts(machine)),
   values: {
     CreationClassName: () => 'Msvm_ComputerSystem',
     Caption: () => 'Virtual Machine',
@@ -70,18 +70,18 @@ const typeOfSettings = ({ checkpoint }: OfSettings): string => {
 };
 
 export const SETTINGS = shapeOf<OfSettings>('Msvm_VirtualSystemSettingData', 'InstanceID', {
-  key: ({ machine, checkpoint }) => `Microsoft:${upper(checkpoint?.id ?? machine.id)}`,
+  key: ({ machine, checkpoint }) => `Microsoft:${upper(checkpoint?.id ?? idOnHosts(machine))}`,
   values: {
     ElementName: ({ machine, checkpoint }) => checkpoint?.name ?? machine.name,
-    ConfigurationID: ({ machine, checkpoint }) => upper(checkpoint?.id ?? machine.id),
-    VirtualSystemIdentifier: ({ machine }) => upper(machine.id),
+    ConfigurationID: ({ machine, checkpoint }) => upper(checkpoint?.id ?? idOnHosts(machine)),
+    VirtualSystemIdentifier: ({ machine }) => upper(idOnHosts(machine)),
     VirtualSystemType: typeOfSettings,
     VirtualSystemSubType: ({ machine }) => `Microsoft:Hyper-V:SubType:${machine.hv.generation}`,
     Notes: ({ machine, checkpoint }) => [(checkpoint?.config ?? machine.hv).notes],
     CreationTime: ({ machine, checkpoint }) => date(checkpoint?.createdMs ?? machine.hv.createdMs),
     ConfigurationDataRoot: ({ machine }) => machine.hv.path,
     Version: ({ machine }) => machine.hv.version,
-    BIOSGUID: ({ machine }) => `{${upper(guidFrom(machine.id, 'bios'))}}`,
+    BIOSGUID: ({ machine }) => `{${upper(guidFrom(idOnHosts(machine), 'bios'))}}`,
     Parent: ({ checkpoint }) => (checkpoint?.parent === undefined ? null : `Microsoft:${upper(checkpoint.parent)}`),
     IsSaved: () => false,
   },
@@ -92,7 +92,7 @@ interface OfStorage extends OfSettings {
 }
 
 export const STORAGE = shapeOf<OfStorage>('Msvm_StorageAllocationSettingData', 'InstanceID', {
-  key: ({ machine, checkpoint, drive }) => `Microsoft:${upper(checkpoint?.id ?? machine.id)}\\${upper(drive.id)}\\D`,
+  key: ({ machine, checkpoint, drive }) => `Microsoft:${upper(checkpoint?.id ?? idOnHosts(machine))}\\${upper(drive.id)}\\D`,
   values: {
     ElementName: () => 'Hard Disk Image',
     ResourceType: () => 31,
@@ -108,7 +108,7 @@ interface OfPort extends OfSettings {
 }
 
 export const PORT = shapeOf<OfPort>('Msvm_SyntheticEthernetPortSettingData', 'InstanceID', {
-  key: ({ machine, checkpoint, adapter }) => `Microsoft:${upper(checkpoint?.id ?? machine.id)}\\${upper(adapter.id)}`,
+  key: ({ machine, checkpoint, adapter }) => `Microsoft:${upper(checkpoint?.id ?? idOnHosts(machine))}\\${upper(adapter.id)}`,
   values: {
     ElementName: ({ adapter }) => adapter.name,
     ResourceType: () => 10,
@@ -123,7 +123,7 @@ const addressesOf = ({ at, machine, adapter }: OfPort): readonly string[] =>
   machine.hv.adapters[0]?.id === adapter.id ? (at.estate.guests.get(machine.id)?.addresses ?? []) : [];
 
 export const GUEST_NETWORK = shapeOf<OfPort>('Msvm_GuestNetworkAdapterConfiguration', 'InstanceID', {
-  key: ({ machine, adapter }) => `Microsoft:GuestNetwork\\${upper(machine.id)}\\${upper(adapter.id)}`,
+  key: ({ machine, adapter }) => `Microsoft:GuestNetwork\\${upper(idOnHosts(machine))}\\${upper(adapter.id)}`,
   values: {
     ProtocolIFType: () => 4098,
     DHCPEnabled: () => false,
@@ -149,9 +149,9 @@ const OS = {
 } as const;
 
 export const KVP = shapeOf<OfComputer>('Msvm_KvpExchangeComponent', 'DeviceID', {
-  key: ({ machine }) => `Microsoft:${upper(machine.id)}\\${upper(guidFrom(machine.id, 'kvp'))}`,
+  key: ({ machine }) => `Microsoft:${upper(idOnHosts(machine))}\\${upper(guidFrom(idOnHosts(machine), 'kvp'))}`,
   values: {
-    SystemName: ({ machine }) => upper(machine.id),
+    SystemName: ({ machine }) => upper(idOnHosts(machine)),
     ElementName: () => 'Key-Value Pair Exchange',
     EnabledState: () => 2,
     OperationalStatus: ({ at, machine }) => [at.estate.guests.has(machine.id) ? 2 : 12],
@@ -229,7 +229,7 @@ export const POINT = shapeOf<OfPoint>('Msvm_VirtualSystemReferencePoint', 'Insta
   values: {
     ReferencePointType: () => 2,
     ConsistencyLevel: ({ point }) => (point.application ? 1 : 2),
-    VirtualSystemIdentifier: ({ machine }) => upper(machine.id),
+    VirtualSystemIdentifier: ({ machine }) => upper(idOnHosts(machine)),
     HasAssociatedData: () => false,
     VirtualDiskIdentifiers: ({ point }) => point.disks.map(({ identifier }) => upper(identifier)),
     ResilientChangeTrackingIdentifiers: ({ point }) => point.disks.map(({ rctId }) => rctId),

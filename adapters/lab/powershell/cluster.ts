@@ -1,7 +1,7 @@
 // Cmdlets of FailoverClusters, on the nodes of a cluster.
 import { int, member, object, type PsObject, type Shape } from './cells.ts';
 import { hvMachinesOf } from './equipment.ts';
-import { clusterName, coordinator, guidFrom, hostOf } from './fabric.ts';
+import { clusterName, coordinator, guidFrom, hostOf, idOnHosts } from './fabric.ts';
 import { PsFailure } from './failures.ts';
 import { type Handlers, machineHere, nothing, placeOf } from './handlers.ts';
 import type { At, HostRecord, Hv } from './model.ts';
@@ -167,7 +167,7 @@ export const cluster: Handlers = {
   /** The machine itself stays. */
   'Remove-ClusterGroup': (context, args) => {
     const id = args.text('VMId');
-    const machine = hvMachinesOf(context).find((one) => one.id === id && one.hv.clustered);
+    const machine = hvMachinesOf(context).find((one) => idOnHosts(one) === id && one.hv.clustered);
     if (!machine) throw noGroup(id);
     machine.hv.clustered = false;
     context.estate.touch(machine);

@@ -11,6 +11,7 @@ import { machines } from './machines.ts';
 import { mounts } from './mounts.ts';
 import { networks } from './networks.ts';
 import { power } from './power.ts';
+import { replica } from './replica/cmdlets.ts';
 import { vmm } from './vmm.ts';
 
 export const CMDLET_HANDLERS: Handlers = {
@@ -25,5 +26,6 @@ export const CMDLET_HANDLERS: Handlers = {
   ...cimMethods,
   ...mounts,
   ...cluster,
+  ...replica,
   ...vmm,
 };

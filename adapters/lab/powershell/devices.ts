@@ -11,6 +11,7 @@ import { holderOf } from './disks.ts';
 import { type Addressed, addressed } from './fabric.ts';
 import type { MountRecord } from './model.ts';
 import { childrenOf } from './paths.ts';
+import { noteOutsideChange } from './replica/refusals.ts';
 
 type AgentMethod = Extract<EstateMethod, `agent.${string}`>;
 
@@ -160,7 +161,10 @@ const noteWrite = (handle: Handle): void => {
   handle.written = true;
   const { at, mount, holder } = handle;
   const { estate, endpoint } = at;
-  if (holder) estate.trackers.get(holder.drive.disk)?.reset(estate.random.uuid());
+  if (holder) {
+    estate.trackers.get(holder.drive.disk)?.reset(estate.random.uuid());
+    noteOutsideChange(estate, holder.machine);
+  }
   if (childrenOf(at, mount.file).length === 0) return;
   const machines = holder ? [{ machine: holder.machine.id, endpoint: endpoint.name, name: holder.machine.name }] : [];
   estate.violations.push({ kind: 'parentWritten', at: estate.now(), identity: at.hyperv.files[mount.file]!.path, machines });

@@ -2,7 +2,7 @@
 import type { Bound } from './arguments.ts';
 import { int, object, type Shape } from './cells.ts';
 import { diskIdOf, specFromHv } from './equipment.ts';
-import { guidFrom } from './fabric.ts';
+import { guidFrom, idOnHosts } from './fabric.ts';
 import { HRESULT, invalidArgument, invalidState, unknownId, win32 } from './failures.ts';
 import { each, eachMachine, type Handlers, nothing, placeOf, stillThere } from './handlers.ts';
 import type { At, DriveRecord, Hv, PsContext } from './model.ts';
@@ -70,7 +70,7 @@ const CONTROLLER: Shape<OfMachine & { readonly number: number }> = {
   type: 'Microsoft.HyperV.PowerShell.VMScsiController',
   text: ({ number }) => `SCSI Controller ${number}`,
   properties: {
-    VMId: ({ machine }) => machine.id,
+    VMId: ({ machine }) => idOnHosts(machine),
     ControllerNumber: ({ number }) => number,
     Name: () => 'SCSI Controller',
     Drives: ({ at, machine, number }) =>

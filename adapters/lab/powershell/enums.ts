@@ -72,6 +72,10 @@ export const ENUMS = {
   },
   VMReplicationHealthState: { NotApplicable: 0, Normal: 1, Warning: 2, Critical: 3 },
   VMReplicationMode: { None: 0, Primary: 1, Replica: 2, TestReplica: 3, ExtendedReplica: 4 },
+  VMReplicationRelationshipType: { Simple: 0, Extended: 1 },
+  VMReplicationType: { None: 0, Regular: 1, ApplicationConsistent: 2, Planned: 3 },
+  ReplicationAuthenticationType: { Kerberos: 1, Certificate: 2 },
+  RecoveryAuthenticationType: { Kerberos: 1, Certificate: 2, CertificateAndKerberos: 3 },
   ClusterNodeState: { Unknown: -1, Up: 0, Down: 1, Paused: 2, Joining: 3 },
   ClusterGroupState: { Unknown: -1, Online: 0, Offline: 1, Failed: 2, PartialOnline: 3, Pending: 4 },
   ClusterResourceState: {

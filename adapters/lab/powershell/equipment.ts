@@ -2,7 +2,7 @@
 import type { DiskId, DiskSpec, NicId, NicSpec } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
-import { guidFrom, hostOf, hypervOf, isHv, newHypervRecord, switchNamed, switchOfPlace } from './fabric.ts';
+import { guidFrom, hostOf, hypervOf, idOnHosts, isHv, newHypervRecord, switchNamed, switchOfPlace } from './fabric.ts';
 import { writeLabels } from './marks.ts';
 import type { AdapterRecord, At, DriveRecord, Hv, HvRecord, HypervKind } from './model.ts';
 import { addFile, keyOf, keyOfLayer, safeName, storageRoot } from './paths.ts';
@@ -61,7 +61,7 @@ export const equipHvMachine = (estate: Estate, endpoint: EndpointRecord, machine
 };
 
 /** As whoever sees a host only by its cmdlets must call them: cards and copies of disks are one of a kind only with their machine. */
-const nicIdOf = ({ id }: Pick<MachineRecord, 'id'>, adapter: string): NicId => `${id}/${adapter}` as NicId;
+const nicIdOf = (machine: Pick<MachineRecord, 'id' | 'hv'>, adapter: string): NicId => `${idOnHosts(machine)}/${adapter}` as NicId;
 export const diskIdOf = ({ id }: Pick<MachineRecord, 'id'>, identifier: string): DiskId => `${id}/${identifier}` as DiskId;
 
 /** Once a machine is all that its description says: nobody knows its disks by other names yet. */

@@ -1,6 +1,6 @@
 // Which hosts an endpoint has, and what a session is addressed to.
 import { hash } from 'node:crypto';
-import { DrError, type PlaceId } from '../../../core/contract/index.ts';
+import { DrError, type MachineId, type PlaceId } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { EndpointRecord, MachineRecord, PlaceRecord } from '../records.ts';
 import type { At, HostRecord, Hv, HypervKind, HypervRecord, OnHost, SwitchRecord } from './model.ts';
@@ -93,6 +93,20 @@ export const sameName = (name: string, target: string): boolean =>
   name.toLowerCase() === target.toLowerCase() || name.toLowerCase() === target.split('.')[0]!.toLowerCase();
 
 export const isHv = (machine: MachineRecord): machine is Hv => machine.hv !== undefined;
+
+/** A replica has the id of its source on hosts, and one of its own in the estate. */
+export const idOnHosts = ({ id, hv }: Pick<MachineRecord, 'id' | 'hv'>): string => hv?.vmId ?? id;
+
+export const idOfReplica = ({ endpoint }: At, id: string): MachineId => `${id}@${endpoint.name}` as MachineId;
+
+/** By its id on hosts, on whichever of the endpoint's. */
+export const vmAt = (at: At, id: string): Hv | undefined => {
+  const { machines } = at.estate;
+  for (const known of [machines.get(id as MachineId), machines.get(idOfReplica(at, id))]) {
+    if (known?.endpoint === at.endpoint.name && isHv(known) && idOnHosts(known) === id) return known;
+  }
+  return undefined;
+};
 
 /** The host that has the machine. */
 export const hostOf = ({ hyperv }: At, machine: MachineRecord): HostRecord =>

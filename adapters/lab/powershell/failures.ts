@@ -19,6 +19,10 @@ export const HRESULT = {
   trackingDisabled: 0xc03a002a,
   missingTracking: 0xc03a0030,
   wbemNotFound: 0x80041002,
+  nameNotResolved: 0x80072ee7,
+  cannotConnect: 0x80072efd,
+  secureFailure: 0x80072f8f,
+  certificateNotFound: 0x80092004,
   exception: 0x80131500,
 } as const;
 

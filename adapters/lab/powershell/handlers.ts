@@ -3,7 +3,7 @@ import type { Cmdlet } from '../../powershell/allowed.ts';
 import type { Bound } from './arguments.ts';
 import type { PsObject } from './cells.ts';
 import { inStep } from './equipment.ts';
-import { hostOf, isHv } from './fabric.ts';
+import { hostOf, vmAt } from './fabric.ts';
 import { gone, unknownId } from './failures.ts';
 import type { At, Hv, OnHost, PsContext } from './model.ts';
 import { type OfMachine, VM } from './vm-object.ts';
@@ -18,8 +18,8 @@ export const placeOf = ({ estate, endpoint, hyperv }: At): At => ({ estate, endp
 
 /** Of this host; another node does not know it. */
 export const machineHere = (at: OnHost, id: string): Hv => {
-  const machine = at.estate.machines.get(id as Hv['id']);
-  if (machine?.endpoint === at.endpoint.name && isHv(machine) && hostOf(at, machine) === at.host) return inStep(at, machine);
+  const machine = vmAt(at, id);
+  if (machine && hostOf(at, machine) === at.host) return inStep(at, machine);
   throw unknownId('virtual machine', id);
 };
 

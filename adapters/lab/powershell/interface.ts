@@ -5,6 +5,10 @@ import table from './interface.json' with { type: 'json' };
 export interface Parameter {
   readonly type: string;
   readonly values?: readonly string[];
+  readonly aliases?: readonly string[];
+  readonly position?: number | string;
+  /** How it takes what comes down the pipeline: `ByValue`, `ByPropertyName`. */
+  readonly pipeline?: string;
 }
 
 export interface ParameterSet {

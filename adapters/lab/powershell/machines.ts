@@ -10,6 +10,7 @@ import { followMarks, forgetFork } from './marks.ts';
 import { mergeUnneeded } from './merging.ts';
 import type { Hv, HvRecord, PsContext } from './model.ts';
 import { isName, keyOf, volumeAt, volumesOf } from './paths.ts';
+import { assertRemovable } from './replica/refusals.ts';
 import { isOpen } from './usage.ts';
 import { FIRMWARE, idOfComponent, SECURITY, TEMPLATES, vmObject } from './vm-object.ts';
 
@@ -75,6 +76,7 @@ export const machines: Handlers = {
     eachMachine(context, args, (machine) => {
       if (machine.power === 'on')
         throw invalidState(`The operation cannot be performed while the virtual machine '${machine.name}' is running.`);
+      assertRemovable(machine);
       remove(context, machine);
       return nothing;
     }),

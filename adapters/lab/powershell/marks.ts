@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import type { DiskId, Epoch, ForkId, ItemId, MachineId, NicId } from '../../../core/contract/index.ts';
 import type { Estate } from '../estate.ts';
 import type { ForkRecord } from '../records.ts';
+import { idOnHosts } from './fabric.ts';
 import type { At, Hv, HypervRecord } from './model.ts';
 
 const PREFIX = 'warmsite: ';
@@ -114,7 +115,7 @@ export const forgetFork = (estate: Estate, machine: Hv): void => {
 /** A fork is the replica itself on top of a checkpoint, or a machine of its own; the plugin's id for it says which. */
 const rememberFork = ({ estate, endpoint, hyperv }: At, machine: Hv, { owner, fork }: Marks): void => {
   const { operation, replica, mode, purpose, disks, nics } = fork!;
-  const isOwn = replica === machine.id;
+  const isOwn = replica === idOnHosts(machine);
   const base = isOwn ? baseUnder(hyperv, machine, fork!.checkpoint) : {};
   // What is only begun is none yet.
   if (isOwn && Object.keys(base).length === 0) return;

@@ -3,6 +3,7 @@ import type { DiskId, DiskSpec, MachineSpec, PlaceId } from '../../../core/contr
 import type { Estate } from '../estate.ts';
 import type { FaultAct, InjectedError, Lie } from '../model.ts';
 import type { EndpointRecord, MachineRecord } from '../records.ts';
+import type { ReplicaServerRecord, ReplicationRecord } from './replica/model.ts';
 
 export type HypervKind = 'host' | 'cluster' | 'vmm';
 
@@ -15,6 +16,8 @@ export interface HypervRecord {
   /** Folders that machines were made in, in lower case. */
   folders: string[];
   switches: SwitchRecord[];
+  /** How it takes replicas from other hosts, where that was changed. */
+  replicaServer?: ReplicaServerRecord;
 }
 
 export interface HostRecord {
@@ -62,6 +65,8 @@ export interface SwitchRecord {
 /** On `MachineRecord.hv` of a machine of a hyperv endpoint. The host that has it is `MachineRecord.host`. */
 export interface HvRecord {
   readonly generation: 1 | 2;
+  /** Its id on hosts, of a replica: the estate knows another machine by it. */
+  readonly vmId?: string;
   readonly version: string;
   notes: string;
   /** Folder of its configuration. */
@@ -92,6 +97,8 @@ export interface HvRecord {
   merging?: { readonly untilMs: number };
   /** A virtual machine's files are closed a moment after its power has gone. */
   closedAtMs?: number;
+  /** By Hyper-V itself. */
+  replication?: ReplicationRecord;
   /** Custom properties of VMM. */
   custom: Record<string, string>;
 }
@@ -130,7 +137,7 @@ export interface AdapterRecord {
 export interface CheckpointRecord {
   readonly id: string;
   readonly name: string;
-  readonly kind: 'Standard' | 'Recovery';
+  readonly kind: 'Standard' | 'Recovery' | 'Replica' | 'AppConsistentReplica';
   readonly createdMs: number;
   readonly parent?: string;
   readonly application: boolean;

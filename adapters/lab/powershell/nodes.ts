@@ -8,6 +8,7 @@ import { forgetJobs } from './jobs.ts';
 import { mergeAnew, needsMerging } from './merging.ts';
 import type { At, HostRecord, Hv } from './model.ts';
 import { loseMounts } from './mounts.ts';
+import { loseReplication, resumeReplication } from './replica/resume.ts';
 
 /** Until the cluster has noticed, and has started the machines elsewhere. */
 const FAILOVER_MS = 2000;
@@ -27,7 +28,10 @@ export const hostNamed = ({ hyperv, endpoint }: At, name: string): HostRecord =>
 export const forgetHost = (at: At, host: HostRecord): void => {
   loseMounts(at, host);
   forgetJobs(at.endpoint, host.name);
-  for (const machine of machinesOn(at, host)) delete machine.hv.closedAtMs;
+  for (const machine of machinesOn(at, host)) {
+    delete machine.hv.closedAtMs;
+    loseReplication(at, machine);
+  }
 };
 
 /** Clustered machines that ran on it start on another node, if one is up. */
@@ -112,5 +116,8 @@ export const resumeHosts = (estate: Estate, endpoint: EndpointRecord, clean: boo
     delete host.vmmsStoppedUntilMs;
     if (!clean) loseMounts(at, host);
   }
-  for (const machine of hvMachinesOf(at)) if (needsMerging(at, machine)) mergeAnew(at, machine);
+  for (const machine of hvMachinesOf(at)) {
+    if (needsMerging(at, machine)) mergeAnew(at, machine);
+    resumeReplication(at, machine);
+  }
 };

@@ -1,10 +1,12 @@
 // Start-VM, Stop-VM and what the guest's integration services say.
 import { object, type Shape } from './cells.ts';
 import { specFromHv } from './equipment.ts';
+import { idOnHosts } from './fabric.ts';
 import { invalidState, PsFailure } from './failures.ts';
 import { eachMachine, type Handlers, nothing, placeOf } from './handlers.ts';
 import { mergeAnew, needsMerging } from './merging.ts';
 import type { AdapterRecord, Hv, PsContext } from './model.ts';
+import { assertStarts } from './replica/refusals.ts';
 import { assertOpensAll } from './usage.ts';
 import type { OfMachine } from './vm-object.ts';
 
@@ -20,6 +22,7 @@ export const power: Handlers = {
         context.warn('The virtual machine is already in the specified state.');
         return nothing;
       }
+      assertStarts(machine);
       assertOpensAll(context, machine);
       delete machine.hv.closedAtMs;
       context.estate.thaw(machine);
@@ -103,7 +106,7 @@ const SERVICE: Shape<OfMachine & { readonly name: (typeof SERVICES)[number] }> =
   type: 'Microsoft.HyperV.PowerShell.VMIntegrationComponent',
   text: ({ name }) => name,
   properties: {
-    VMId: ({ machine }) => machine.id,
+    VMId: ({ machine }) => idOnHosts(machine),
     VMName: ({ machine }) => machine.name,
     Name: ({ name }) => name,
     Enabled: ({ name }) => name !== 'Guest Service Interface',

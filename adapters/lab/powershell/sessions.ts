@@ -96,18 +96,13 @@ export class HostSession {
   }
 
   /** Rejects with a Reach error where the session ends, or with the signal's reason. */
-  async run(request: Request, signal: AbortSignal): Promise<Reply> {
-    const ended = AbortSignal.any([this.#connection.ended, signal]);
-    try {
-      return await raced(
-        runRequest(request, (step, given) => this.#step(step, given, ended)),
-        ended,
-      );
-    } catch (error) {
-      this.close();
-      signal.throwIfAborted();
-      throw error;
-    }
+  run(request: Request, signal: AbortSignal): Promise<Reply> {
+    return this.#untilEnd((ended) => runRequest(request, (step, given) => this.#step(step, given, ended)), signal);
+  }
+
+  /** One cmdlet, for a shell that runs the steps of a request itself. Throws PsFailure for what the cmdlet ends with; rejects otherwise as `run` does. */
+  runCmdlet(step: Step, given: ReadonlyMap<string, Value>, signal: AbortSignal): Promise<Ran> {
+    return this.#untilEnd((ended) => this.#step(step, given, ended), signal);
   }
 
   cut(): void {
@@ -118,6 +113,18 @@ export class HostSession {
   close(): void {
     this.#closed();
     this.#gate.disconnect(this.#connection);
+  }
+
+  async #untilEnd<T>(work: (ended: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const ended = AbortSignal.any([this.#connection.ended, signal]);
+    try {
+      return await raced(work(ended), ended);
+    } catch (error) {
+      if (!ended.aborted && asPsFailure(error)) throw error;
+      this.close();
+      signal.throwIfAborted();
+      throw error;
+    }
   }
 
   async #step(step: Step, given: ReadonlyMap<string, Value>, signal: AbortSignal): Promise<Ran> {

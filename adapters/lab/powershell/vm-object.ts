@@ -1,8 +1,9 @@
 // Microsoft.HyperV.PowerShell.VirtualMachine and what hangs on it.
 import { type Cell, date, guid, int, member, NO_GUID, object, type PsObject, recordOf, type Shape, span } from './cells.ts';
-import { hostOf, switchNamed } from './fabric.ts';
+import { hostOf, idOnHosts, switchNamed } from './fabric.ts';
 import { underWay } from './jobs.ts';
 import type { AdapterRecord, At, CheckpointRecord, DriveRecord, DvdRecord, Hv } from './model.ts';
+import { healthOf } from './replica/health.ts';
 import { isOpen } from './usage.ts';
 
 const HYPERV = 'Microsoft.HyperV.PowerShell.';
@@ -50,19 +51,19 @@ export const uptimeMs = ({ at, machine }: OfMachine): number =>
 
 const checkpointUnder = ({ hv }: Hv): CheckpointRecord | undefined => hv.checkpoints.find(({ id }) => id === hv.current);
 
-/** Cells about replication: a machine that is not replicated by Hyper-V itself. */
+/** By Hyper-V itself. */
 const REPLICATION: Shape<OfMachine>['properties'] = {
-  ReplicationState: () => member('VMReplicationState', 'Disabled'),
-  ReplicationHealth: () => member('VMReplicationHealthState', 'NotApplicable'),
-  ReplicationMode: () => member('VMReplicationMode', 'None'),
+  ReplicationState: ({ machine }) => member('VMReplicationState', machine.hv.replication?.state ?? 'Disabled'),
+  ReplicationHealth: ({ at, machine }) => member('VMReplicationHealthState', healthOf(at, machine.hv.replication).health),
+  ReplicationMode: ({ machine }) => member('VMReplicationMode', machine.hv.replication?.mode ?? 'None'),
 };
 
 export const VM: Shape<OfMachine> = {
   type: `${HYPERV}VirtualMachine`,
-  text: ({ machine }) => `VirtualMachine (Name = '${machine.name}') [Id = '${machine.id}']`,
+  text: ({ machine }) => `VirtualMachine (Name = '${machine.name}') [Id = '${idOnHosts(machine)}']`,
   properties: {
-    Id: ({ machine }) => machine.id,
-    VMId: ({ machine }) => machine.id,
+    Id: ({ machine }) => idOnHosts(machine),
+    VMId: ({ machine }) => idOnHosts(machine),
     Name: ({ machine }) => machine.name,
     VMName: ({ machine }) => machine.name,
     ComputerName: ({ at, machine }) => hostOf(at, machine).name,
@@ -107,12 +108,12 @@ export const vmObject = (of: OfMachine): PsObject => object(VM, of, of.machine.i
 
 /** What each object of a machine says about the machine. */
 const owned = {
-  VMId: ({ machine }: OfMachine) => machine.id,
+  VMId: ({ machine }: OfMachine) => idOnHosts(machine),
   VMName: ({ machine }: OfMachine) => machine.name,
   ComputerName: ({ at, machine }: OfMachine) => hostOf(at, machine).name,
 };
 
-const deviceId = (machine: Hv, id: string): string => `Microsoft:${machine.id.toUpperCase()}\\${id.toUpperCase()}`;
+const deviceId = (machine: Hv, id: string): string => `Microsoft:${idOnHosts(machine).toUpperCase()}\\${id.toUpperCase()}`;
 
 export const DRIVE: Shape<OfDrive> = {
   type: `${HYPERV}HardDiskDrive`,

@@ -3,7 +3,7 @@ import type { MachineId, PlaceId } from '../../../core/contract/index.ts';
 import type { EndpointRecord } from '../records.ts';
 import { type Cell, member, object, type PsObject, type Shape } from './cells.ts';
 import { hvMachinesOf } from './equipment.ts';
-import { clusterName, guidFrom, hostOf, isClustered, placesOf } from './fabric.ts';
+import { clusterName, guidFrom, hostOf, idOnHosts, isClustered, placesOf } from './fabric.ts';
 import { invalidArgument, PsFailure } from './failures.ts';
 import { type Handlers, placeOf } from './handlers.ts';
 import type { At, HostRecord, Hv, PsContext } from './model.ts';
@@ -110,7 +110,7 @@ const MACHINE: Shape<OfSeen> = {
     Name: ({ seen }) => seen.name,
     // VMM has an id of its own for what a host calls otherwise.
     ID: ({ at, seen }) => guidFrom(at.endpoint.name, 'vm', seen.machine.id),
-    VMId: ({ seen }) => seen.machine.id.toUpperCase(),
+    VMId: ({ seen }) => idOnHosts(seen.machine).toUpperCase(),
     HostName: (of) => hostSeen(of).name,
     VMHost: (of) => object(HOST, { at: of.at, host: hostSeen(of) }),
     Status: (of) => member('SCVMStatus', statusOf(of)),
