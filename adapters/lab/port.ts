@@ -17,6 +17,7 @@ import type {
 } from '../../core/contract/index.ts';
 
 import type { EstateSpec, EstateStatus, FaultRule, MachineStatus, StateRef, StateReport, Truth } from './model.ts';
+import type { ReplicaServerRecord, ReplicationState } from './powershell/replica/model.ts';
 
 export type * from './model.ts';
 
@@ -381,6 +382,10 @@ export interface EstateMethods {
     },
     Nothing,
   ];
+  /** How the hosts of an endpoint take replicas from others (Set-VMReplicationServer), and which certificates they hold. */
+  'lab.setReplicaServer': [{ readonly endpoint: string; readonly settings: Partial<ReplicaServerRecord> }, Nothing];
+  /** Puts one end of a replication into a state to which no call of the lab's hosts leads. */
+  'lab.setReplication': [{ readonly machine: MachineId; readonly state: ReplicationState }, Nothing];
   /** Live migration to another node, which takes some time. */
   'lab.migrate': [{ readonly machine: MachineId; readonly to?: string | undefined }, Nothing];
   /** Manual clock only. */

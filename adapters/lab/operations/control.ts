@@ -22,7 +22,10 @@ import { addDisk, growDisk, removeDisk } from './target.ts';
 export const control = (
   faults: Faults,
   cutConnections: (endpoint?: string) => void,
-): Omit<Handlers<'lab'>, 'lab.vcenter' | 'lab.setVcenter' | 'lab.powershell' | 'lab.setHost' | 'lab.migrate'> => ({
+): Omit<
+  Handlers<'lab'>,
+  'lab.vcenter' | 'lab.setVcenter' | 'lab.powershell' | 'lab.setHost' | 'lab.setReplicaServer' | 'lab.setReplication' | 'lab.migrate'
+> => ({
   'lab.build': ({ estate }, args) => {
     build(estate, args.spec);
     return nothing;

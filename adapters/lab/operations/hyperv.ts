@@ -3,10 +3,11 @@ import type { Estate } from '../estate.ts';
 import { clusterName, isHv } from '../powershell/fabric.ts';
 import type { At } from '../powershell/model.ts';
 import { atOf, bringUp, hostNamed, migrate, startService, stopService } from '../powershell/nodes.ts';
+import { serverOf } from '../powershell/replica/server.ts';
 import type { Hosts } from '../powershell/sessions.ts';
 import { type Handlers, nothing } from './handlers.ts';
 
-type Methods = 'lab.powershell' | 'lab.setHost' | 'lab.migrate';
+type Methods = 'lab.powershell' | 'lab.setHost' | 'lab.setReplicaServer' | 'lab.setReplication' | 'lab.migrate';
 
 /** Longer than any test or demonstration: until it is told to run again. */
 const STOPPED_MS = 365 * 24 * 3_600_000;
@@ -39,6 +40,20 @@ export const hyperv = (hosts: Hosts, executable: () => string | undefined): Pick
     if (args.up === true) bringUp(at, host);
     if (args.service === 'stopped') stopService(at, host, STOPPED_MS);
     if (args.service === 'running') startService(at, host);
+    return nothing;
+  },
+  'lab.setReplicaServer': ({ estate }, args) => {
+    const { hyperv: record } = hypervAt(estate, args.endpoint);
+    record.replicaServer = { ...serverOf(record), ...args.settings };
+    estate.revision++;
+    return nothing;
+  },
+  'lab.setReplication': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    if (!machine.hv?.replication)
+      throw new DrError('STATE_CONFLICT', `machine ${machine.id} does not replicate`, { context: { machine: machine.id } });
+    machine.hv.replication.state = args.state;
+    estate.touch(machine);
     return nothing;
   },
   'lab.migrate': async ({ estate }, args) => {
