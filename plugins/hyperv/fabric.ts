@@ -70,8 +70,28 @@ export class Fabric implements AsyncDisposable {
   async run(host: string, steps: readonly Step[], call: Call, deadlineMs = ANSWER_MS): Promise<readonly StepResult[]> {
     call.signal.throwIfAborted();
     if (this.#closed) throw new DrError('CONNECTION_LOST', `the session at ${this.center} is closed`, { context: { name: this.center } });
-    const session = await this.#session(host, call);
-    return session.run(steps, { signal: call.signal, deadlineMs: Math.min(deadlineMs, call.deadlineMs) });
+    try {
+      const session = await this.#session(host, call);
+      return await session.run(steps, { signal: call.signal, deadlineMs: Math.min(deadlineMs, call.deadlineMs) });
+    } catch (error) {
+      // The cluster may have noticed by now.
+      if (isDrError(error, 'CONNECTION_REFUSED')) this.#hosts = undefined;
+      throw error;
+    }
+  }
+
+  /** On whichever host answers: what all of them would say. */
+  async onAny<T>(work: (host: string) => Promise<T>, call: Call): Promise<T> {
+    let failure: unknown;
+    for (const host of await this.hosts(call)) {
+      try {
+        return await work(host);
+      } catch (error) {
+        if (!isDrError(error, 'CONNECTION_REFUSED', 'CONNECTION_LOST')) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
   }
 
   /** Rows of the last step. */

@@ -30,10 +30,20 @@ export const partsOf = (id: SnapshotId): Part[] =>
     return { machine: machine as MachineId, checkpoint };
   });
 
+interface BaselineParts {
+  readonly checkpoint: string;
+  readonly identifier: string;
+  readonly sizeBytes: number;
+}
+
 /** What a checkpoint becomes is known only when its cycle has ended: until then, and after, it is called by the checkpoint. */
-export const baselineOf = (checkpoint: string, identifier: string): Baseline => `${checkpoint}/${identifier}` as Baseline;
-export const isOfDisk = (baseline: string, identifier: string): boolean => baseline.endsWith(`/${identifier}`);
-export const checkpointOf = (baseline: string): string => baseline.slice(0, Math.max(0, baseline.indexOf('/')));
+export const baselineOf = ({ checkpoint, identifier, sizeBytes }: BaselineParts): Baseline =>
+  `${checkpoint}/${identifier}/${sizeBytes}` as Baseline;
+
+export const baselineParts = (baseline: string): BaselineParts => {
+  const [checkpoint = '', identifier = '', size] = baseline.split('/');
+  return { checkpoint, identifier, sizeBytes: Number(size) };
+};
 
 export const cycleOf = (fabric: Fabric, { notes }: Look): CycleMark | undefined =>
   notes.marks?.owner === fabric.ownerId ? notes.marks.cycle : undefined;
@@ -90,7 +100,7 @@ export const describe = async (fabric: Fabric, parts: readonly Part[], call: Cal
         disk: id,
         machine: part.machine,
         sizeBytes,
-        baseline: baselineOf(part.checkpoint, identifier),
+        baseline: baselineOf({ checkpoint: part.checkpoint, identifier, sizeBytes }),
       })),
     ),
     // The machine's own definition with the disks as they were: only those can have changed places since.

@@ -1,6 +1,6 @@
 // Networks, storage, hosts and clouds as places. Storage that the hosts share is one place; a volume of a host is that host's.
-import type { PsRow } from '../../adapters/powershell/port.ts';
-import type { Call, Place, PlaceId } from '../../core/contract/index.ts';
+import type { PsRow, Step } from '../../adapters/powershell/port.ts';
+import { type Call, isDrError, type Place, type PlaceId } from '../../core/contract/index.ts';
 import type { Fabric } from './fabric.ts';
 import { hostPlace, networkPlace, storagePlace } from './machine.ts';
 import { list, maybeNumber, member, text } from './rows.ts';
@@ -30,9 +30,9 @@ export const storages = async (fabric: Fabric, call: Call): Promise<Storage[]> =
 };
 
 const sharedVolumes = async (fabric: Fabric, call: Call): Promise<Storage[]> => {
-  const [host] = await fabric.hosts(call);
   const select = ['Name', 'SharedVolumeInfo.FriendlyVolumeName', 'SharedVolumeInfo.Partition.FreeSpace'];
-  const rows = await fabric.rows(host!, [{ cmdlet: 'Get-ClusterSharedVolume', params: {}, select }], call).catch(withoutCluster);
+  const steps: Step[] = [{ cmdlet: 'Get-ClusterSharedVolume', params: {}, select }];
+  const rows = await fabric.onAny((host) => fabric.rows(host, steps, call).catch(withoutCluster), call);
   return rows.map((row): Storage => {
     const [root] = list(row, 'SharedVolumeInfo.FriendlyVolumeName').map(String);
     const [free] = list(row, 'SharedVolumeInfo.Partition.FreeSpace').map(Number);
@@ -42,7 +42,7 @@ const sharedVolumes = async (fabric: Fabric, call: Call): Promise<Storage[]> => 
 
 /** Hosts under VMM need not be a cluster. */
 const withoutCluster = (error: unknown): readonly PsRow[] => {
-  if (error instanceof Error && 'code' in error && ['PROTOCOL_ERROR', 'HOST_BUSY', 'NOT_FOUND'].includes(String(error.code))) return [];
+  if (isDrError(error, 'PROTOCOL_ERROR', 'HOST_BUSY', 'NOT_FOUND')) return [];
   throw error;
 };
 

@@ -1,11 +1,12 @@
 // Power. A start of what runs and a stop of what is off only warn: the state that is read back is what counts.
+import type { Step } from '../../adapters/powershell/port.ts';
 import { type Call, DrError, isDrError, type MachineId, type Power } from '../../core/contract/index.ts';
 import { assertEpoch, pollTask } from '../../core/plugin-kit/index.ts';
 import type { Disks } from './disks.ts';
 import { type Fabric, vmById } from './fabric.ts';
 import { type Look, lookAt } from './look.ts';
 import { powerOf, VM } from './machine.ts';
-import { text } from './rows.ts';
+import { flag, maybeNumber, text } from './rows.ts';
 
 export const powerFacet = (fabric: Fabric, disks: Disks): Power => ({
   set: async (id, to, call) => {
@@ -43,6 +44,27 @@ export const powerOff = async (fabric: Fabric, id: MachineId, call: Call): Promi
   const stop = { cmdlet: 'Stop-VM', params: { VM: { $step: 0 }, TurnOff: true, Force: true } } as const;
   await fabric.onOwner(id, [vmById(id), stop], call, call.deadlineMs);
   await awaitPower(fabric, id, 'off', call);
+  await awaitClosed(fabric, id, call);
+};
+
+/** Stop-VM is back before the process of the machine has closed its files; until then nothing about the machine can be changed. */
+const awaitClosed = async (fabric: Fabric, id: MachineId, call: Call): Promise<void> => {
+  const steps: Step[] = [
+    vmById(id, ['Id']),
+    { cmdlet: 'Get-VHD', params: { VMId: { $step: 0, $property: 'Id' } }, select: ['Attached', 'DiskNumber?'], collect: true },
+  ];
+  const look = async () => {
+    const [, vhds] = await fabric.onOwner(id, steps, call);
+    const isOpen = (vhds?.rows ?? []).some((row) => flag(row, 'Attached') && maybeNumber(row, 'DiskNumber') === undefined);
+    return isOpen ? { done: false as const } : { done: true as const, value: undefined };
+  };
+  const shorter = { ...call, deadlineMs: Math.min(call.deadlineMs, CLOSE_MS) };
+  await pollTask(shorter, `machine ${id} to close its files`, look, { firstPauseMs: 50, maxPauseMs: 1_000, time: fabric.time }).catch(
+    (error: unknown) => {
+      // It is off all the same; who needs the files finds them locked.
+      if (!isDrError(error, 'TIMED_OUT')) throw error;
+    },
+  );
 };
 
 /** Without force the cmdlet asks the guest and waits; a guest that cannot be asked, or says no, is an error. Nothing turns it into a power cut. */
@@ -51,6 +73,7 @@ const shutDown = async (fabric: Fabric, { id, vm }: Look, call: Call): Promise<v
   try {
     await fabric.onOwner(id, [vmById(id), { cmdlet: 'Stop-VM', params: { VM: { $step: 0 } } }], call, call.deadlineMs);
     await awaitPower(fabric, id, 'off', call);
+    await awaitClosed(fabric, id, call);
   } catch (error) {
     call.signal.throwIfAborted();
     if (!isDrError(error, 'TIMED_OUT', 'STATE_CONFLICT', 'INTERNAL', 'HOST_BUSY', 'CAPABILITY_MISSING')) throw error;
@@ -60,6 +83,7 @@ const shutDown = async (fabric: Fabric, { id, vm }: Look, call: Call): Promise<v
 };
 
 const LOOK_MS = 30_000;
+const CLOSE_MS = 15_000;
 
 const refused = (id: MachineId, why: string, cause: unknown): DrError =>
   new DrError('SHUTDOWN_REFUSED', `the guest of machine ${id} did not shut down: ${why}`, { context: { machine: id }, cause });

@@ -4,7 +4,7 @@ import type { Baseline, Call, DiskId, DiskReader, Extent, Finding, MachineId, Sn
 import { createSnapshot, listSnapshots } from './cycles.ts';
 import type { Disks } from './disks.ts';
 import type { Fabric } from './fabric.ts';
-import { checkpointOf, findDisk, isOfDisk, partsOf } from './frozen.ts';
+import { baselineParts, findDisk, partsOf } from './frozen.ts';
 import { type Look, lookAt } from './look.ts';
 import type { Drive } from './machine.ts';
 import { changeMarks, without } from './marks.ts';
@@ -81,7 +81,7 @@ const disableTracking = (fabric: Fabric, id: MachineId, call: Call): Promise<voi
 
 /** Only those on our own record: a reference point does not say whose it is. */
 const keepBaselines = async (fabric: Fabric, id: MachineId, keep: ReadonlyMap<DiskId, readonly Baseline[]>, call: Call): Promise<void> => {
-  const kept = new Set([...keep.values()].flat().map(checkpointOf));
+  const kept = new Set([...keep.values()].flat().map((baseline) => baselineParts(baseline).checkpoint));
   const { host, notes } = await lookAt(fabric, id, call);
   if (notes.marks && notes.marks.owner !== fabric.ownerId) return;
   const gone = Object.entries(notes.marks?.points ?? {}).filter(([checkpoint]) => !kept.has(checkpoint));
@@ -110,8 +110,11 @@ const trackingIdOf = async (
   call: Call,
 ): Promise<string> => {
   if (since === undefined) throw lost(frozen.id, 'no baseline was given');
-  if (!isOfDisk(since, frozen.identifier)) throw lost(frozen.id, 'the baseline is of another disk');
-  const point = look.notes.marks?.points?.[checkpointOf(since)];
+  const { checkpoint, identifier, sizeBytes } = baselineParts(since);
+  if (identifier !== frozen.identifier) throw lost(frozen.id, 'the baseline is of another disk');
+  // Nobody says what a host still knows of a disk after that.
+  if (sizeBytes !== frozen.sizeBytes) throw lost(frozen.id, 'the disk has another size since');
+  const point = look.notes.marks?.points?.[checkpoint];
   if (point === undefined) throw lost(frozen.id, 'its baseline is not on record at the machine any more');
   const there = (await referencePointsOf(fabric, look.id, look.host, call)).find(({ id }) => id === point);
   if (!there) throw lost(frozen.id, 'the reference point of its baseline is gone from the host');
