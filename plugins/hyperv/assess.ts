@@ -2,8 +2,9 @@
 import { type Call, DATA_PATH, type Finding, type MachineId } from '../../core/contract/index.ts';
 import { isOurCycle, snapshotsOf } from './checkpoints.ts';
 import type { Fabric } from './fabric.ts';
-import { type Look, lookAt } from './look.ts';
+import { type Look, rowsOf } from './look.ts';
 import { drivesOf, elsewhereOf, powerOf, slotOf, statusOf } from './machine.ts';
+import { isDamaged, readable } from './notes.ts';
 import { flag, member, number, text } from './rows.ts';
 
 /** The first configuration version with resilient change tracking (Windows Server 2016 technical preview 5: 8.0). */
@@ -16,11 +17,13 @@ export const assess = async (
   { id, as }: { readonly id: MachineId; readonly as: 'source' | 'target' },
   call: Call,
 ): Promise<Finding[]> => {
-  const look = await lookAt(fabric, id, call);
+  const rows = await rowsOf(fabric, id, call);
+  const notes = readable(text(rows.vm, 'Notes'));
+  const look: Look = { ...rows, id, notes };
   const snapshots = await snapshotsOf(fabric, look, call);
   const own = look.notes.marks;
   const foreign = snapshots.filter((one) => !isOurCycle(own, one.id) && own?.fork?.checkpoint !== one.id);
-  const common = [...diskFindings(look), ...ownerFindings(look)];
+  const common = [...notesFindings(look), ...diskFindings(look), ...ownerFindings(look)];
   return as === 'source'
     ? [...common, ...sourceFindings(look, foreign), PATH]
     : [...common, ...(foreign.length > 0 ? [SNAPSHOTS_BELOW] : []), PATH];
@@ -39,6 +42,18 @@ const SNAPSHOTS_BELOW = finding(
   'the machine has checkpoints: what is written below them would corrupt them',
   'remove the checkpoints of the machine',
 );
+
+const notesFindings = ({ vm }: Look): Finding[] =>
+  isDamaged(text(vm, 'Notes'))
+    ? [
+        finding(
+          'NOTES_DAMAGED',
+          'blocks',
+          'somebody has changed the line in the notes of the machine that tells whose it is',
+          'correct the line that begins with "warmsite:", or remove it when the machine is no replica and not fenced',
+        ),
+      ]
+    : [];
 
 const ownerFindings = ({ vm, notes }: Look): Finding[] => {
   const elsewhere = elsewhereOf(vm);

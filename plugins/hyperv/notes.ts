@@ -1,6 +1,6 @@
 // What we keep at a machine: the last line of its notes. Hyper-V has no other place that people can see, that moves with the machine and that a
 // checkpoint brings back with it.
-import { type DiskId, DrError, type Epoch, isDrError, type MachineId } from '../../core/contract/index.ts';
+import { type DiskId, DrError, type Epoch, type MachineId } from '../../core/contract/index.ts';
 
 export interface ReplicaMark {
   /** Absent for a machine that was there before. */
@@ -84,15 +84,13 @@ export const readNotes = (notes: string): Notes => {
   return { text, marks: { ...last.marks, ...(epoch ? { epoch } : {}) } };
 };
 
-/** Of a machine that is only looked at: a line that somebody has changed is that machine's trouble, not the list's. */
-export const readable = (notes: string): Notes => {
-  try {
-    return readNotes(notes);
-  } catch (error) {
-    if (!isDrError(error, 'PROTOCOL_ERROR')) throw error;
-    return { text: notes, marks: undefined };
-  }
+export const isDamaged = (notes: string): boolean => {
+  const line = [...notes.matchAll(OURS)].at(-1)?.[1];
+  return line !== undefined && parse(line) === undefined;
 };
+
+/** Of a machine that is only looked at: a line that somebody has changed is that machine's trouble, not the list's. */
+export const readable = (notes: string): Notes => (isDamaged(notes) ? { text: notes, marks: undefined } : readNotes(notes));
 
 /** The line, with the line break before it: LF as we write it, CRLF once somebody has edited the notes in a window. */
 const cut = (text: string, at: number, length: number): string => text.slice(0, at).replace(/\r$/, '') + text.slice(at + length);

@@ -124,6 +124,26 @@ describe('changes since a baseline', () => {
     });
   }
 
+  it('are not told once the machine is set to a checkpoint that is older than its baseline, whatever the host still knows', async () => {
+    const { ground, session, id } = await start();
+    await using _ = ground;
+    const vm = { cmdlet: 'Get-VM', params: { Id: id } } as const;
+    await ground.byHand([vm, { cmdlet: 'Checkpoint-VM', params: { VM: { $step: 0 }, SnapshotName: 'older' } }]);
+    const first = await take(session, id, undefined);
+    await seal(session, first);
+    await ground.byHand([
+      vm,
+      { cmdlet: 'Get-VMSnapshot', params: { VM: { $step: 0 } } },
+      { cmdlet: 'Restore-VMSnapshot', params: { VMSnapshot: { $step: 1 } } },
+    ]);
+
+    const second = await take(session, id, first);
+
+    const error = await errorOf(changed(session, second));
+    expect(error.code).to.equal('TRACKING_LOST');
+    expect(error.message).to.include('not on record');
+  });
+
   it('are not told for a copy that has the identity of the disk that was there', async () => {
     const { ground, session, id, disk } = await start();
     await using _ = ground;
