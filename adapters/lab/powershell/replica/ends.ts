@@ -8,7 +8,7 @@ import { asPsFailure, invalidState, PsFailure } from '../failures.ts';
 import type { At, Hv, OnHost } from '../model.ts';
 import { keyOf } from '../paths.ts';
 import { isReplicated, type Replicated } from './model.ts';
-import { reach } from './server.ts';
+import { connect, reach } from './server.ts';
 
 export interface End {
   readonly on: OnHost;
@@ -24,8 +24,8 @@ export const hostAt = (at: At, machine: Hv): OnHost => ({
 
 /** Whichever end: a machine of the same id at the server that this one names. Throws where no packet gets there. */
 export const otherMachine = ({ on, machine }: End): { readonly on: OnHost; readonly machine: Hv | undefined } => {
-  const { mode, primaryServer, replicaServer } = machine.hv.replication;
-  const to = reach(on, mode === 'Primary' ? replicaServer : primaryServer);
+  const { mode, primaryServer, replicaServer, settings } = machine.hv.replication;
+  const to = mode === 'Primary' ? connect(on, { server: replicaServer, ...settings }) : reach(on, primaryServer);
   const found = vmAt(to, idOnHosts(machine));
   return { on: found ? hostAt(to, found) : to, machine: found && inStep(to, found) };
 };

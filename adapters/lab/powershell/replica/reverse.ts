@@ -29,14 +29,18 @@ export const reverse = async (at: OnHost, machine: Replicated, args: Bound): Pro
   assertReplaceable(to, old);
   const wasPrepared = old.hv.replication?.state === 'PreparedForFailover' && old.hv.replication.relationship === replication.relationship;
   const isDelta = wasPrepared && (replication.failover?.planned ?? replication.planned) === true && hasLog(at, machine);
-  const before = replication.state;
+  const states = [replication.state, old.hv.replication?.state] as const;
   replication.state = 'FailbackComplete';
   if (old.hv.replication) old.hv.replication.state = 'WaitingForRepurposeCompletion';
   for (const one of [machine, old]) at.estate.touch(one);
   await later(at, REPURPOSE_MS);
-  if (machine.hv.replication !== replication || replication.state !== 'FailbackComplete')
-    throw invalidState('The replication was removed.');
-  replication.state = before;
+  const isOurs = machine.hv.replication === replication && replication.state === 'FailbackComplete';
+  if (old.hv.replication?.state === 'WaitingForRepurposeCompletion') old.hv.replication.state = states[1]!;
+  if (isOurs) replication.state = states[0];
+  for (const one of [machine, old]) at.estate.touch(one);
+  if (!isOurs) throw invalidState('The replication was changed meanwhile.');
+  connect(at, { server, ...settings });
+  assertReplaceable(to, old);
   settle(at, machine);
   const shared = { settings, relationship: at.estate.random.uuid(), primaryServer: nameOf(at, at.host), replicaServer: server };
   become(at, machine, { ...shared, mode: 'Primary', isDelta, before: replication });
