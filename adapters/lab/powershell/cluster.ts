@@ -1,7 +1,7 @@
 // Cmdlets of FailoverClusters, on the nodes of a cluster.
 import { int, member, object, type PsObject, type Shape } from './cells.ts';
 import { hvMachinesOf } from './equipment.ts';
-import { clusterName, coordinator, guidFrom, hostOf, idOnHosts } from './fabric.ts';
+import { brokerName, clusterName, coordinator, guidFrom, hostOf, idOnHosts } from './fabric.ts';
 import { PsFailure } from './failures.ts';
 import { type Handlers, machineHere, nothing, placeOf } from './handlers.ts';
 import type { At, HostRecord, Hv } from './model.ts';
@@ -45,7 +45,7 @@ interface OfGroup {
   /** Absent: a group of the cluster itself. */
   readonly machine?: Hv;
   readonly name: string;
-  readonly type: 'Cluster' | 'AvailableStorage' | 'VirtualMachine';
+  readonly type: 'Cluster' | 'AvailableStorage' | 'VMReplicaBroker' | 'VirtualMachine';
 }
 
 const ownerOf = ({ at, machine }: OfGroup): HostRecord => (machine ? hostOf(at, machine) : (coordinator(at.hyperv) ?? at.hyperv.hosts[0]!));
@@ -66,6 +66,7 @@ const GROUP: Shape<OfGroup> = {
 const groupsOf = (at: At): OfGroup[] => [
   { at, name: 'Cluster Group', type: 'Cluster' },
   { at, name: 'Available Storage', type: 'AvailableStorage' },
+  { at, name: brokerName(at), type: 'VMReplicaBroker' },
   ...hvMachinesOf(at)
     .filter(({ hv }) => hv.clustered)
     .map((machine): OfGroup => ({ at, machine, name: machine.name, type: 'VirtualMachine' })),

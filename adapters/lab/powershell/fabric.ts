@@ -53,6 +53,9 @@ export const isClustered = ({ kind, hosts }: HypervRecord): boolean => kind === 
 
 export const clusterName = ({ endpoint, hyperv }: At): string => (hyperv.kind === 'cluster' ? endpoint.name : `${endpoint.name}-cluster`);
 
+/** Of its Hyper-V Replica Broker: by which other hosts replicate to it. */
+export const brokerName = (at: At): string => `${clusterName(at)}-broker`;
+
 /** The node that answers by the cluster's name. */
 export const coordinator = ({ hosts }: HypervRecord): HostRecord | undefined => hosts.find(({ up }) => up);
 
@@ -85,7 +88,7 @@ const hostIn = (at: At, target: string): { host: HostRecord; role: 'host' | 'vmm
   if (!first) return undefined;
   if (is(endpoint.name) && hyperv.kind === 'vmm') return { host: first, role: 'vmm' };
   if (is(endpoint.name) && hyperv.kind === 'host') return { host: first, role: 'host' };
-  if (isClustered(hyperv) && is(clusterName(at))) return { host: coordinator(hyperv) ?? first, role: 'host' };
+  if (isClustered(hyperv) && (is(clusterName(at)) || is(brokerName(at)))) return { host: coordinator(hyperv) ?? first, role: 'host' };
   return undefined;
 };
 

@@ -1,7 +1,7 @@
 // Whether a host takes replicas from another: its settings, and what it answers where they are wrong.
 import type { Estate } from '../../estate.ts';
 import { member, object, type PsObject, type Shape, span } from '../cells.ts';
-import { type Addressed, addressed, clusterName, isClustered } from '../fabric.ts';
+import { type Addressed, addressed, brokerName, isClustered } from '../fabric.ts';
 import { HRESULT, PsFailure } from '../failures.ts';
 import type { Handlers } from '../handlers.ts';
 import { nothing, placeOf } from '../handlers.ts';
@@ -82,7 +82,7 @@ export const storageOf = (at: At, entry: AuthorizationEntry | undefined): string
 };
 
 /** By which name the other end knows this one. */
-export const nameOf = (at: At, host: HostRecord): string => (isClustered(at.hyperv) ? clusterName(at) : host.name);
+export const nameOf = (at: At, host: HostRecord): string => (isClustered(at.hyperv) ? brokerName(at) : host.name);
 
 export interface Connecting {
   readonly server: string;

@@ -6,6 +6,7 @@ import { describe, it } from 'mocha';
 import { Dispatcher } from '../../../../adapters/lab/dispatch.ts';
 import { LabHome } from '../../../../adapters/lab/home.ts';
 import { serveInProcess } from '../../../../adapters/lab/in-process.ts';
+import type { PsEnum } from '../../../../adapters/powershell/port.ts';
 import { codeOf, HOUR, hostSpec, MIB, MINUTE, Pair, step } from './pair.ts';
 
 describe('a host that loses its power', () => {
@@ -230,5 +231,26 @@ describe('a lab that is started again', () => {
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
+  });
+});
+
+describe('a cluster', () => {
+  it('takes replicas by the name of its broker, and goes on receiving on another node', async () => {
+    await using pair = await Pair.open({ target: { hosts: ['node-1', 'node-2'] } });
+    const broker = 'hv-b-broker';
+    await pair.replicating({ ReplicaServerName: broker, ReplicationFrequencySec: 30 });
+    const [group] = (await pair.run('hv-b', step('Get-ClusterGroup', {}, ['Name', 'GroupType'])))[0]!.rows.filter(
+      (row) => (row['GroupType'] as PsEnum).name === 'VMReplicaBroker',
+    );
+    const moved = pair.lab.control.call('lab.migrate', { machine: pair.machine('hv-b').id, to: 'node-2' });
+    await pair.pass(MINUTE);
+    await moved;
+    await pair.write('hv-a', 33);
+    await pair.pass(MINUTE);
+
+    expect(group!['Name']).to.equal(broker);
+    expect(pair.end('hv-a')!.replicaServer).to.equal(broker);
+    expect(pair.machine('hv-b').hv.clustered).to.equal(true);
+    expect(pair.byte('hv-b')).to.equal(33);
   });
 });
