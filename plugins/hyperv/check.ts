@@ -14,7 +14,15 @@ const finding = (code: string, level: Finding['level'], message: string, hint = 
 export const check = async (fabric: Fabric, disks: Disks, call: Call): Promise<readonly Finding[]> => {
   const hosts = await fabric.hosts(call);
   const found = await Promise.all(hosts.map((host) => checkHost({ fabric, disks }, host, call)));
-  const all = found.flat();
+  const down = fabric.silent.map((host) =>
+    finding(
+      'HOST_SILENT',
+      'warning',
+      `${host} is down: nobody sees its machines`,
+      'bring the host back, or evict it when it is gone for good',
+    ),
+  );
+  const all = [...found.flat(), ...down];
   const agents = all.filter(({ code }) => code === 'AGENT').length;
   return [...all, agents === 0 ? NO_PATH : PATH];
 };

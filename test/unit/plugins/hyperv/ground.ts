@@ -66,6 +66,8 @@ export class Ground implements AsyncDisposable {
   readonly estate: InProcessEstate;
   /** Steps as they were sent. */
   readonly seen: Seen[] = [];
+  /** No host has an agent. */
+  noAgents = false;
   readonly #config: Readonly<Record<string, unknown>>;
   readonly #sessions: Session[] = [];
   readonly #hooks = new Set<Hook>();
@@ -98,13 +100,16 @@ export class Ground implements AsyncDisposable {
     const openPowerShell: OpenPowerShell = async (target, options) => this.#watched(await estate.openPowerShell(target, options), process);
     return createHypervPlugin({
       openPowerShell,
-      openAgent: async ({ host }) => createLabAgent(estate.open(), host),
+      openAgent: async ({ host }) => {
+        if (this.noAgents) throw new DrError('CONNECTION_REFUSED', `no agent answers on ${host}`);
+        return createLabAgent(estate.open(), host);
+      },
       time: { now: () => estate.clock.now(), sleep: (ms, signal) => estate.clock.sleep(ms, signal) },
     });
   }
 
-  async connect(ownerId = OWNER): Promise<Session> {
-    const session = await this.plugin().connect(this.#config, { ownerId, scratchDir: '.' }, callOf());
+  async connect(ownerId = OWNER, config: Readonly<Record<string, unknown>> = {}): Promise<Session> {
+    const session = await this.plugin().connect({ ...this.#config, ...config }, { ownerId, scratchDir: '.' }, callOf());
     this.#sessions.push(session);
     return session;
   }
