@@ -4,9 +4,9 @@ import { DATA_PATH, DrError, type Finding, type MachineId } from '../contract/in
 import { setSync } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
-import { factsOf } from '../failover/members.ts';
 import { type ProtectInput, planProtection } from '../failover/protect.ts';
 import { selectPoint } from '../failover/select-point.ts';
+import { factsOf } from '../replication/changes.ts';
 import { callFor, emit, nowIso, openEndpoint } from '../replication/core.ts';
 import { recordAudit } from '../state/events.ts';
 import { updateItem } from '../state/items.ts';

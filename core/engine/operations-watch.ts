@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { DrError, type Finding, isDrError } from '../contract/index.ts';
 import { OPERATIONS, refusalOf } from '../domain/operations.ts';
-import { factsOf } from '../failover/members.ts';
 import { inspectStaleSources } from '../failover/resolve.ts';
+import { factsOf } from '../replication/changes.ts';
 import { callFor, nowIso, openEndpoint } from '../replication/core.ts';
 import { reconcileCycles, reconcilePoints, sweepOrphans } from '../replication/reconcile.ts';
 import { listAudit, listEvents, recordAudit, verifyAudit } from '../state/events.ts';

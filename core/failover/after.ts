@@ -3,11 +3,12 @@ import { DrError, type ItemId, type Machine } from '../contract/index.ts';
 import { begin, cancelled, committed, dropFork, reverseInfo, started } from '../domain/decide.ts';
 import type { Active, Item, ItemDisk } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, facetOf, fencedCall, openEndpoint, replicaOf, sourceOf } from '../replication/core.ts';
 import { listPoints } from '../state/points.ts';
 import { awaitBoot, bringUp, powerOnFork, removeFork } from './bring-up.ts';
 import { isSeenOff, lookAt } from './fence.ts';
-import { commitChange, concluded, eachMember, itemNow, leaveFailed, type MemberResults, transition } from './members.ts';
+import { concluded, eachMember, leaveFailed, type MemberResults } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
 
 interface Members {

@@ -5,11 +5,11 @@ import type { DiskKey, Item, ItemFork } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
 import type { EndpointSession } from '../host/host.ts';
 import type { Point } from '../journal/journal.ts';
+import { commitChange, itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../replication/core.ts';
+import { productionNics, testNics } from '../replication/networks.ts';
 import { applySealed, openReplicaDisks } from '../replication/replica.ts';
 import { deletePoints, listPoints } from '../state/points.ts';
-import { commitChange, itemNow } from './members.ts';
-import { productionNics, testNics } from './networks.ts';
 import { selectPoint } from './select-point.ts';
 
 const BOOT_WAIT_MS = 300_000;

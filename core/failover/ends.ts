@@ -3,6 +3,7 @@ import { type ItemId, isDrError } from '../contract/index.ts';
 import { begin, setTest } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, callFor, fencedCall, nowIso, openEndpoint, replicaOf, sourceOf } from '../replication/core.ts';
 import { recordEvent } from '../state/events.ts';
 import { deleteItem, getItem, listItems } from '../state/items.ts';
@@ -10,7 +11,7 @@ import { deleteGroup } from '../state/records.ts';
 import { commitOne } from './after.ts';
 import { removeFork } from './bring-up.ts';
 import { type FailoverInput, type FailoverResult, runFailover } from './failover.ts';
-import { allItems, commitChange, concluded, eachMember, itemNow, leaveFailed, transition } from './members.ts';
+import { allItems, concluded, eachMember, leaveFailed } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
 
 export interface UnprotectInput {

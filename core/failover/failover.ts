@@ -3,8 +3,10 @@ import { DrError, type ErrorRecord, fromErrorRecord, type ItemId, isDrError, toE
 import { beginFailover, dropFork, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
 import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, drainCycles, nowIso, replicaOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
+import { productionNics } from '../replication/networks.ts';
 import { getGroup } from '../state/records.ts';
 import {
   awaitBoot,
@@ -18,8 +20,7 @@ import {
   removeFork,
 } from './bring-up.ts';
 import { advanceEpoch, isSeenOff, lookAt } from './fence.ts';
-import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
-import { productionNics } from './networks.ts';
+import { allItems, concluded, eachMember, type Wave } from './members.ts';
 import { selectPoint } from './select-point.ts';
 import { captureThenPowerOff, shutDownSource, trySourceOff } from './source-off.ts';
 import { cleanupTest, waitBefore } from './test-failover.ts';

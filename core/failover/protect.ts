@@ -14,13 +14,14 @@ import type { ProtectionGroup } from '../domain/policy.ts';
 import { assertValid } from '../domain/validity.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import type { EndpointSession } from '../host/host.ts';
+import { commitChange, itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
+import { findMapping, mappingMissing, unmappedNetworks } from '../replication/networks.ts';
 import { recordEvent } from '../state/events.ts';
 import { findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
 import { deleteGroup, getEndpoint, getGroup, listEndpoints, listMappings, putGroup } from '../state/records.ts';
-import { commitChange, concluded, eachMember, itemNow, leaveFailed } from './members.ts';
-import { findMapping, mappingMissing, unmappedNetworks } from './networks.ts';
+import { concluded, eachMember, leaveFailed } from './members.ts';
 
 export interface ProtectInput {
   readonly machines: readonly { readonly endpoint: string; readonly machine: MachineId; readonly name: string }[];

@@ -3,13 +3,14 @@ import { DrError, type ItemId } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import { assertAllowed, type Operation } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { itemNow, transition } from '../replication/changes.ts';
 import { type Core, nowIso, sourceOf } from '../replication/core.ts';
 import { type CycleReport, type CycleRequest, runCycle } from '../replication/cycle.ts';
 import { applySealed, pruneHistory } from '../replication/replica.ts';
 import { recordEvent } from '../state/events.ts';
 import { updateItem } from '../state/items.ts';
 import { getGroup, getPolicy } from '../state/records.ts';
-import { concluded, eachMember, itemNow, transition } from './members.ts';
+import { concluded, eachMember } from './members.ts';
 
 interface Members {
   readonly items: readonly ItemId[];

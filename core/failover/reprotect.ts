@@ -5,6 +5,7 @@ import * as extents from '../domain/extents.ts';
 import { activeSite, type DiskKey, type Item, type ItemDisk } from '../domain/item.ts';
 import { assertValid } from '../domain/validity.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { applySealed } from '../replication/replica.ts';
@@ -13,7 +14,7 @@ import { updateItem } from '../state/items.ts';
 import { deletePointsOf } from '../state/points.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
-import { commitChange, concluded, eachMember, itemNow, leaveFailed, transition } from './members.ts';
+import { concluded, eachMember, leaveFailed } from './members.ts';
 import { canPlan } from './protect.ts';
 import { inspectStaleSource } from './resolve.ts';
 

@@ -4,11 +4,12 @@ import { setActive } from '../domain/decide.ts';
 import type { Item, Side } from '../domain/item.ts';
 import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, factsOf, itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
 import { recordEvent } from '../state/events.ts';
 import { listItems, updateItem } from '../state/items.ts';
 import { isSeenOff, lookAt } from './fence.ts';
-import { commitChange, concluded, eachMember, factsOf, itemNow } from './members.ts';
+import { concluded, eachMember } from './members.ts';
 
 const FAILED_OVER = ['CommitPending', 'ChangingPoint', 'ChangingPointFailed', 'Committing', 'CommittingFailed', 'FailedOver'];
 

@@ -3,11 +3,11 @@ import { DrError, type ItemId, isDrError } from '../contract/index.ts';
 import { noteFailover, setPhase } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
+import { commitChange, itemNow } from '../replication/changes.ts';
 import { type Core, emit, facetOf, fencedCall, sourceOf } from '../replication/core.ts';
 import { runCycle } from '../replication/cycle.ts';
 import { getGroup } from '../state/records.ts';
 import { isSeenOff, lookAt } from './fence.ts';
-import { commitChange, itemNow } from './members.ts';
 
 const SHUTDOWN_POLL_MS = 1_000;
 const SHUTDOWN_WAIT_MS = 300_000;

@@ -3,10 +3,11 @@ import { setTest } from '../domain/decide.ts';
 import type { TestProof, TestState } from '../domain/item.ts';
 import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
+import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
 import { getItem, listItems } from '../state/items.ts';
 import { awaitBoot, type BringUp, bringUp, powerOnFork, removeFork } from './bring-up.ts';
-import { allItems, commitChange, concluded, eachMember, itemNow, transition, type Wave } from './members.ts';
+import { allItems, concluded, eachMember, type Wave } from './members.ts';
 
 export interface TestInput {
   readonly waves: readonly Wave[];

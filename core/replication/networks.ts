@@ -2,8 +2,8 @@ import { DrError, type MachineSpec, type NicId, type PlaceId } from '../contract
 import type { Item } from '../domain/item.ts';
 import type { Mapping, MappingKind } from '../domain/policy.ts';
 import type { EndpointSession } from '../host/host.ts';
-import { type Core, callFor } from '../replication/core.ts';
 import { listMappings } from '../state/records.ts';
+import { type Core, callFor } from './core.ts';
 
 export const findMapping = (
   mappings: readonly Mapping[],
