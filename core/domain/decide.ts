@@ -119,6 +119,10 @@ export const committed = (item: Item, next: Pick<Item, 'replica' | 'disks' | 'ni
   });
 };
 
+/** Re-protect has come as far as turning the item round: its old source is its replica now. */
+export const isTurned = ({ source, reverse }: Item): boolean =>
+  reverse !== undefined && (source.endpoint !== reverse.oldSource.endpoint || source.machine !== reverse.oldSource.machine);
+
 export const setSync = (item: Item, sync: Sync): Item => withState(item, { sync });
 export const setActive = (item: Item, active: Active): Item => withState(item, { active });
 

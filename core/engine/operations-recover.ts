@@ -1,15 +1,12 @@
 // Protect and recover: each becomes a job of durable steps, and an audit record.
 import { z } from 'zod';
 import { DATA_PATH, DrError, type Finding, type MachineId } from '../contract/index.ts';
-import { setSync } from '../domain/decide.ts';
-import type { Item } from '../domain/item.ts';
 import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
 import { type ProtectInput, planProtection } from '../failover/protect.ts';
-import { selectPoint } from '../failover/select-point.ts';
 import { factsOf } from '../replication/changes.ts';
 import { callFor, emit, nowIso, openEndpoint } from '../replication/core.ts';
+import { replicatorOf } from '../replication/replicators.ts';
 import { recordAudit } from '../state/events.ts';
-import { updateItem } from '../state/items.ts';
 import { findGroup, getPolicy, getSite } from '../state/records.ts';
 import { findMachines } from './inventory.ts';
 import { type Caller, defineOperation, type Workbench } from './operation.ts';
@@ -90,7 +87,7 @@ const dryRun = async (
   const members = await Promise.all(
     target.items.map(async (item): Promise<DryRun['members'][number]> => {
       const refusal = refusalOf(operation, item, await factsOf(bench.core.store.db, item));
-      const point = choose && !refusal ? await selectPoint(bench.core, item, choose) : undefined;
+      const point = choose && !refusal ? await replicatorOf(item).selectPoint(bench.core, item, choose) : undefined;
       return { name: item.name, allowed: !refusal, ...(refusal ?? {}), ...(point ? { point: point.point, takenAt: point.takenAt } : {}) };
     }),
   );
@@ -186,22 +183,12 @@ const itemVerb = <S extends z.ZodRawShape>(
       const point = choose?.(given);
       if (given.dryRun) return dryRun(bench, target, operation, ITEM_STEPS[operation] ?? [], point);
       const members = await concerned(bench, target, operation);
-      if (point && point !== 'latest') for (const item of members.items) await selectPoint(bench.core, item, point);
+      if (point && point !== 'latest') for (const item of members.items) await replicatorOf(item).selectPoint(bench.core, item, point);
       return startJob(bench, caller, operation, target.name, input(members, given));
     },
   });
 
 const selectorOf = (given: Record<string, unknown>) => given['point'] as string;
-
-/** What was wrong before a pause is still wrong after it. */
-const setPaused = (bench: Workbench, item: Item, paused: boolean): Promise<Item> =>
-  bench.core.store.transaction((tx) =>
-    updateItem(tx, item.id, (now) => {
-      const { is, reason } = now.state.sync;
-      if (paused) return setSync(now, { is: 'Paused', ...(is === 'Delta' ? {} : { reason: reason ?? is }) });
-      return setSync(now, reason === undefined || is === 'Stalled' ? { is: 'Delta' } : { is: 'ResyncRequired', reason });
-    }),
-  );
 
 export const recoverOperations = [
   defineOperation({
@@ -317,7 +304,8 @@ export const recoverOperations = [
         const target = await resolveTarget(bench.core.store.db, input.target);
         await concerned(bench, target, operation);
         for (const item of target.items) {
-          await setPaused(bench, item, operation === 'pause');
+          const doing = { operationId: bench.core.runtime.newId(operation), signal: caller.signal };
+          await replicatorOf(item).setPaused(bench.core, item, operation === 'pause', doing);
           await emit(bench.core, {
             kind: `sync.${operation}d`,
             level: operation === 'pause' ? 'warning' : 'info',

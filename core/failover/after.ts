@@ -1,13 +1,13 @@
 // What follows a failover: another point, back, or for good.
-import { DrError, type ItemId, type Machine } from '../contract/index.ts';
+import type { ItemId } from '../contract/index.ts';
 import { begin, cancelled, committed, dropFork, reverseInfo, started } from '../domain/decide.ts';
-import type { Active, Item, ItemDisk } from '../domain/item.ts';
+import type { Active, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
-import { type Core, facetOf, fencedCall, openEndpoint, replicaOf, sourceOf } from '../replication/core.ts';
-import { listPoints } from '../state/points.ts';
-import { awaitBoot, bringUp, powerOnFork, removeFork } from './bring-up.ts';
-import { isSeenOff, lookAt } from './fence.ts';
+import { type Core, facetOf, fencedCall, replicaOf, sourceOf } from '../replication/core.ts';
+import { isSeenOff, lookAt } from '../replication/look.ts';
+import { replicatorOf } from '../replication/replicators.ts';
+import { awaitBoot, powerOnFork } from './boot.ts';
 import { concluded, eachMember, leaveFailed, type MemberResults } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
 
@@ -21,12 +21,12 @@ const failMember = async (core: Core, flow: Flow, results: MemberResults<unknown
 };
 
 /** Off, then discarded; what the fork held is gone. Recorded, so that a resumed job does not discard the next one. */
-const discardFork = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
+const discardFork = (core: Core, flow: Flow, id: ItemId, backToSource: boolean): Promise<unknown> =>
   flow.step(
     `discard ${id}`,
     async ({ operationId, signal }) => {
       const item = await itemNow(core, id);
-      if (item.fork) await removeFork(core, item, item.fork, operationId, signal);
+      await replicatorOf(item).discard(core, item, item.fork, { purpose: 'failover', backToSource, operationId, signal });
       return null;
     },
     { commit: async (tx) => void (await commitChange(tx, core, flow, id, { change: dropFork })) },
@@ -43,7 +43,7 @@ export const createChangePoint = (core: Core): Verb<Members & { readonly selecto
         level: 'warning',
         message: `another recovery point: ${input.selector}`,
       });
-      await discardFork(core, flow, id);
+      await discardFork(core, flow, id, false);
       const how = {
         purpose: 'failover' as const,
         selector: input.selector,
@@ -51,7 +51,7 @@ export const createChangePoint = (core: Core): Verb<Members & { readonly selecto
         newGenerationId: true,
         label: 'changed',
       };
-      const chosen = await bringUp(core, flow, id, how);
+      const chosen = await replicatorOf(await itemNow(core, id)).bringUp(core, flow, id, how);
       await powerOnFork(core, flow, id, how);
       await transition(core, flow, `started ${id}`, id, (item) => changedTo(item, chosen.point), {
         kind: 'failover.started',
@@ -101,7 +101,7 @@ const cancelOne = async (core: Core, flow: Flow, id: ItemId, startSource: boolea
     level: 'warning',
     message: 'failover is cancelled',
   });
-  await discardFork(core, flow, id);
+  await discardFork(core, flow, id, true);
   // Only now, with the fork gone, may the source run again.
   const { active } = await flow.step(`source ${id}`, async ({ operationId, signal }): Promise<{ active: Active }> => {
     const item = await itemNow(core, id);
@@ -168,12 +168,7 @@ export const commitOne = async (core: Core, flow: Flow, id: ItemId): Promise<nul
     `promote ${id}`,
     async ({ operationId, signal }) => {
       const item = await itemNow(core, id);
-      if (!item.fork) throw new DrError('STATE_CONFLICT', `the fork of ${item.name} is gone`, { context: { item: id } });
-      const { forks } = facetOf(await openEndpoint(core, replicaOf(item).endpoint), 'target');
-      const machine = await forks?.promote(item.fork.id, fencedCall(core, item, operationId, signal));
-      if (!machine) throw new DrError('CAPABILITY_MISSING', `endpoint ${replicaOf(item).endpoint} has no forks`, { context: { item: id } });
-      const digest = (await listPoints(core.store.db, id)).find((point) => point.id === item.fork?.point)?.digest ?? '';
-      return { machine: { id: machine.id, name: machine.name }, disks: disksAfter(item, machine), nics: nicsAfter(item, machine), digest };
+      return replicatorOf(item).promote(core, item, { operationId, signal });
     },
     {
       commit: async (tx, { machine, disks, nics, digest }) => {
@@ -195,27 +190,4 @@ export const commitOne = async (core: Core, flow: Flow, id: ItemId): Promise<nul
     },
   );
   return null;
-};
-
-/** The machine that remains is the fork's or the replica itself: its own disks say which. */
-const disksAfter = (item: Item, machine: Machine): ItemDisk[] => {
-  const present = new Set(machine.spec.disks.map((disk) => disk.id));
-  return item.disks.map((disk) => {
-    const forked = item.fork?.disks[disk.key];
-    const id = forked && present.has(forked) ? forked : disk.replicaDisk;
-    if (!id || !present.has(id)) {
-      throw new DrError('CONTRACT_VIOLATED', `after promotion ${machine.name} has no disk for ${disk.key} of ${item.name}`, {
-        context: { item: item.id, disk: disk.key, machine: machine.id },
-      });
-    }
-    return { ...disk, replicaDisk: id };
-  });
-};
-
-const nicsAfter = (item: Item, machine: Machine): Item['nics'] => {
-  const present = new Set(machine.spec.nics.map((nic) => nic.id));
-  return item.nics.map((nic) => {
-    const forked = item.fork?.nics[nic.key];
-    return forked && present.has(forked) ? { ...nic, replicaNic: forked } : nic;
-  });
 };

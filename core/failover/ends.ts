@@ -1,15 +1,14 @@
 // The ways out: unprotect from every state, release after a failover, and failback as one verb (V9, V12).
 import { type ItemId, isDrError } from '../contract/index.ts';
 import { begin, setTest } from '../domain/decide.ts';
-import type { Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
-import { type Core, callFor, fencedCall, nowIso, openEndpoint, replicaOf, sourceOf } from '../replication/core.ts';
+import { type Core, nowIso } from '../replication/core.ts';
+import { replicatorOf } from '../replication/replicators.ts';
 import { recordEvent } from '../state/events.ts';
 import { deleteItem, getItem, listItems } from '../state/items.ts';
 import { deleteGroup } from '../state/records.ts';
 import { commitOne } from './after.ts';
-import { removeFork } from './bring-up.ts';
 import { type FailoverInput, type FailoverResult, runFailover } from './failover.ts';
 import { allItems, concluded, eachMember, leaveFailed } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
@@ -70,7 +69,7 @@ const endTest = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
     `end test ${id}`,
     async ({ operationId, signal }) => {
       const item = await itemNow(core, id);
-      if (item.testFork) await removeFork(core, item, item.testFork, operationId, signal);
+      await replicatorOf(item).discard(core, item, item.testFork, { purpose: 'test', backToSource: false, operationId, signal });
       return null;
     },
     { commit: async (tx) => void (await commitChange(tx, core, flow, id, { change: (item) => setTest(item, 'None') })) },
@@ -79,9 +78,7 @@ const endTest = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
 const promoteRunning = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
   flow.step(`keep running machine ${id}`, async ({ operationId, signal }) => {
     const item = await itemNow(core, id);
-    if (!item.fork) return null;
-    const session = await openEndpoint(core, replicaOf(item).endpoint);
-    await session.target?.forks?.promote(item.fork.id, fencedCall(core, item, operationId, signal));
+    await replicatorOf(item).keepRunning(core, item, { operationId, signal });
     return null;
   });
 
@@ -100,16 +97,7 @@ const forget = (core: Core, flow: Flow, id: ItemId, keepReplica: boolean): Promi
           if (error.code !== 'NOT_FOUND') leftBehind.push(`${what}: ${error.message}`);
         }
       };
-      await attempt(`change tracking at ${item.source.endpoint}`, () => stopTracking(core, item, operationId, signal));
-      // A machine that was there before us is never deleted: its disks may be somebody's.
-      if (!keepReplica && item.replica && !item.traits.replicaAdopted) {
-        const replica = item.replica;
-        await attempt(`replica ${replica.name} at ${replica.endpoint}`, async () => {
-          const session = await openEndpoint(core, replica.endpoint);
-          await session.target?.deleteReplica?.(replica.machine, fencedCall(core, item, operationId, signal));
-        });
-      }
-      for (const site of [item.state.direction.from, item.state.direction.to]) await core.journals.remove(site, id);
+      await replicatorOf(item).forget(core, item, { keepReplica, operationId, signal }, attempt);
       return leftBehind;
     },
     {
@@ -129,13 +117,6 @@ const forget = (core: Core, flow: Flow, id: ItemId, keepReplica: boolean): Promi
       },
     },
   );
-
-const stopTracking = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
-  const session = await sourceOf(core, item);
-  const call = () => callFor(core, operationId, signal);
-  await session.source?.keepBaselines(item.source.machine, new Map(), call());
-  await session.source?.disableTracking(item.source.machine, call());
-};
 
 // ---- failback ----------------------------------------------------------------------------------------------------------
 

@@ -1,28 +1,17 @@
 // Planned and unplanned failover of machines, groups and plans: boot groups in order, members side by side.
-import { DrError, type ErrorRecord, fromErrorRecord, type ItemId, isDrError, toErrorRecord } from '../contract/index.ts';
+import { DrError, type ErrorRecord, type ItemId, toErrorRecord } from '../contract/index.ts';
 import { beginFailover, dropFork, fail, noteFailover, setPhase, started, startedInPlace } from '../domain/decide.ts';
 import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
-import { type Core, drainCycles, nowIso, replicaOf } from '../replication/core.ts';
-import { runCycle } from '../replication/cycle.ts';
-import { productionNics } from '../replication/networks.ts';
-import { getGroup } from '../state/records.ts';
-import {
-  awaitBoot,
-  type Boot,
-  bringUp,
-  bringUpInPlace,
-  type Chosen,
-  choosePoint,
-  powerOnFork,
-  powerOnReplica,
-  removeFork,
-} from './bring-up.ts';
-import { advanceEpoch, isSeenOff, lookAt } from './fence.ts';
+import { type Core, nowIso, replicaOf } from '../replication/core.ts';
+import { isSeenOff, lookAt } from '../replication/look.ts';
+import type { Chosen } from '../replication/replicator.ts';
+import { replicatorOf } from '../replication/replicators.ts';
+import { trySourceOff } from '../replication/source-off.ts';
+import { awaitBoot, type Boot, powerOnFork, powerOnReplica } from './boot.ts';
+import { advanceEpoch } from './fence.ts';
 import { allItems, concluded, eachMember, type Wave } from './members.ts';
-import { selectPoint } from './select-point.ts';
-import { captureThenPowerOff, shutDownSource, trySourceOff } from './source-off.ts';
 import { cleanupTest, waitBefore } from './test-failover.ts';
 
 export interface FailoverInput {
@@ -127,22 +116,21 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
   });
   const begun = await settleEarlierFork(core, flow, id);
   if (begun.runs) return begun;
-  if (begun.targetForks) await flow.step(`networks ${id}`, () => assertConnectable(core, id, input.selector));
+  if (begun.targetForks) {
+    await flow.step(`networks ${id}`, async () => {
+      const item = await itemNow(core, id);
+      await replicatorOf(item).assertConnectable(core, item, input.selector);
+      return null;
+    });
+  }
   // A planned failover's last cycle waits its turn; an unplanned one does not wait for a source that may be gone.
-  if (input.kind === 'unplanned') await flow.step(`drain ${id}`, async ({ signal }) => drainCycles(core, begun.groupId, signal));
+  if (input.kind === 'unplanned')
+    await flow.step(`drain ${id}`, async ({ signal }) => replicatorOf(await itemNow(core, id)).giveWay(core, begun.groupId, signal));
   if ((await itemNow(core, id)).state.test !== 'None') await cleanupTest(core, flow, id);
   await flow.step(`epoch ${id}`, async ({ operationId, signal }) => advanceEpoch(core, await itemNow(core, id), operationId, signal), {
     commit: async (tx, epoch) => void (await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, epoch }) })),
   });
   return begun;
-};
-
-/** Before the source is touched: a copy that could not be connected would be found out when nothing runs any more. */
-const assertConnectable = async (core: Core, id: ItemId, selector: string): Promise<null> => {
-  const item = await itemNow(core, id);
-  const { spec } = await selectPoint(core, item, selector);
-  await productionNics(core, item, spec, replicaOf(item).endpoint);
-  return null;
 };
 
 /** What an earlier try left: a fork that is off is discarded, what was powered on is taken over. There is never a second one beside it (promise 3). */
@@ -163,7 +151,7 @@ const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<Begun> =
       }
       if (look.machine && !isSeenOff(look)) return { ...begun, runs: true };
       if (!item.fork) return { ...begun, runs: false };
-      await removeFork(core, item, item.fork, operationId, signal);
+      await replicatorOf(item).discard(core, item, item.fork, { purpose: 'failover', backToSource: false, operationId, signal });
       return { ...begun, runs: false };
     },
     {
@@ -184,9 +172,8 @@ interface Stopped {
 
 const stopSource = async (core: Core, flow: Flow, id: ItemId, { sourceStreams }: Begun, input: FailoverInput): Promise<Stopped> => {
   if (input.kind === 'planned') {
-    if (sourceStreams) await captureThenPowerOff(core, flow, id);
-    else await shutDownSource(core, flow, id);
-    return { off: true, captured: sourceStreams };
+    const { captured } = await replicatorOf(await itemNow(core, id)).stopSource(core, flow, id, sourceStreams);
+    return { off: true, captured };
   }
   const seen = await trySourceOff(core, flow, id, input.sourceIs === undefined && wantsLastCycle(input));
   if (seen.off || input.sourceIs !== undefined) return { off: seen.off, captured: false };
@@ -219,37 +206,13 @@ const lastCycle = async (
   for (const [id, outcome] of off) if (outcome.captured) sealed.add(id);
   const due = off.map(([id]) => id).filter((id) => !memberOf(id).sourceStreams);
   for (const [groupId, members] of Map.groupBy(due, (id) => memberOf(id).groupId)) {
-    const outcome = await lastCycleOf(core, flow, groupId, members, input.kind === 'planned');
+    const replicator = replicatorOf(await itemNow(core, members[0] as ItemId));
+    const outcome = await replicator.lastPass(core, flow, groupId, members, input.kind === 'planned');
     for (const id of members) if (!outcome.has(id)) sealed.add(id);
     if (input.kind === 'planned') for (const [id, error] of outcome) failed.set(id, error);
   }
   for (const id of sealed) await sealedFinal(core, flow, id);
   return { sealed, failed };
-};
-
-const lastCycleOf = async (
-  core: Core,
-  flow: Flow,
-  groupId: string,
-  items: readonly ItemId[],
-  needed: boolean,
-): Promise<Map<ItemId, DrError>> => {
-  const { failed } = await flow.step(`last cycle ${groupId}`, async ({ operationId, signal }) => {
-    try {
-      const report = await runCycle(core, {
-        group: await getGroup(core.store.db, groupId),
-        items,
-        kind: 'final',
-        cycleId: operationId,
-        signal,
-      });
-      return { failed: [...report.failures].map(([id, error]) => ({ id, error: toErrorRecord(error) })) };
-    } catch (error) {
-      if (!isDrError(error) || signal.aborted || needed) throw error;
-      return { failed: items.map((id) => ({ id, error: toErrorRecord(error) })) };
-    }
-  });
-  return new Map(failed.map(({ id, error }) => [id, fromErrorRecord(error)]));
 };
 
 const sealedFinal = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
@@ -295,9 +258,10 @@ interface Started {
 
 const startOnFork = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, { selector, zeroLoss }: Start): Promise<Started> => {
   const how = { purpose: 'failover' as const, selector, mode: 'overlay' as const, newGenerationId: !zeroLoss, label: 'failover' };
+  const now = await itemNow(core, id);
   const chosen = runs
-    ? await choosePoint(core, flow, id, (await itemNow(core, id)).fork?.point ?? '', 'running')
-    : await bringUp(core, flow, id, how);
+    ? await replicatorOf(now).choosePoint(core, flow, id, now.fork?.point ?? '', 'running')
+    : await replicatorOf(now).bringUp(core, flow, id, how);
   if (!runs) await powerOnFork(core, flow, id, how);
   await transition(core, flow, `started ${id}`, id, (item) => started(noteFailover(item, { point: chosen.point })), {
     kind: 'failover.started',
@@ -310,9 +274,10 @@ const startOnFork = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, 
 };
 
 const startInPlace = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, { selector }: Start): Promise<Started> => {
+  const now = await itemNow(core, id);
   const chosen = runs
-    ? await choosePoint(core, flow, id, (await itemNow(core, id)).state.failover?.point ?? '', 'running')
-    : await bringUpInPlace(core, flow, id, selector);
+    ? await replicatorOf(now).choosePoint(core, flow, id, now.state.failover?.point ?? '', 'running')
+    : await replicatorOf(now).bringUpInPlace(core, flow, id, selector);
   if (!runs) await powerOnReplica(core, flow, id);
   await transition(core, flow, `started ${id}`, id, (item) => startedInPlace(noteFailover(item, { point: chosen.point }), chosen.digest), {
     kind: 'failover.started',

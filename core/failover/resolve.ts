@@ -6,9 +6,9 @@ import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, factsOf, itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
+import { isSeenOff, lookAt } from '../replication/look.ts';
 import { recordEvent } from '../state/events.ts';
 import { listItems, updateItem } from '../state/items.ts';
-import { isSeenOff, lookAt } from './fence.ts';
 import { concluded, eachMember } from './members.ts';
 
 const FAILED_OVER = ['CommitPending', 'ChangingPoint', 'ChangingPointFailed', 'Committing', 'CommittingFailed', 'FailedOver'];

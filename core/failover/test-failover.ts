@@ -1,12 +1,14 @@
 import { type ItemId, isDrError } from '../contract/index.ts';
 import { setTest } from '../domain/decide.ts';
-import type { TestProof, TestState } from '../domain/item.ts';
+import type { Item, TestProof, TestState } from '../domain/item.ts';
 import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
+import type { BringUp } from '../replication/replicator.ts';
+import { replicatorOf } from '../replication/replicators.ts';
 import { getItem, listItems } from '../state/items.ts';
-import { awaitBoot, type BringUp, bringUp, powerOnFork, removeFork } from './bring-up.ts';
+import { awaitBoot, powerOnFork } from './boot.ts';
 import { allItems, concluded, eachMember, type Wave } from './members.ts';
 
 export interface TestInput {
@@ -68,7 +70,7 @@ const testOne = async (core: Core, flow: Flow, id: ItemId, input: TestInput): Pr
     assertAllowed('test', item, facts);
     return setTest(item, 'Starting');
   });
-  const chosen = await bringUp(core, flow, id, how);
+  const chosen = await replicatorOf(await itemNow(core, id)).bringUp(core, flow, id, how);
   await powerOnFork(core, flow, id, how);
   const item = await itemNow(core, id);
   const fork = item.testFork;
@@ -105,7 +107,7 @@ const undoTest = (core: Core, flow: Flow, id: ItemId, label: string): Promise<un
       const item = await itemNow(core, id);
       if (item.state.test !== 'Starting') return { left: item.state.test };
       try {
-        if (item.testFork) await removeFork(core, item, item.testFork, operationId, signal);
+        await removeTest(core, item, operationId, signal);
         return { left: 'None' };
       } catch (error) {
         if (!isDrError(error) || signal.aborted) throw error;
@@ -158,7 +160,7 @@ export const cleanupTest = async (core: Core, flow: Flow, id: ItemId): Promise<n
       async ({ operationId, signal }) => {
         const item = await itemNow(core, id);
         if (!item.testFork) return { networks: [], endpoint: '' };
-        await removeFork(core, item, item.testFork, operationId, signal);
+        await removeTest(core, item, operationId, signal);
         return { networks: item.testFork.testNetworks ?? [], endpoint: replicaOf(item).endpoint };
       },
       {
@@ -173,6 +175,9 @@ export const cleanupTest = async (core: Core, flow: Flow, id: ItemId): Promise<n
     .then(({ networks, endpoint }) => removeTestNetworks(core, flow, id, networks, endpoint));
   return null;
 };
+
+const removeTest = (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> =>
+  replicatorOf(item).discard(core, item, item.testFork, { purpose: 'test', backToSource: false, operationId, signal });
 
 /** A test network is shared by the machines of one test: it goes with the last of them. */
 const removeTestNetworks = (core: Core, flow: Flow, id: ItemId, networks: readonly string[], endpoint: string): Promise<null> =>

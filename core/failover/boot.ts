@@ -1,0 +1,67 @@
+// Powers a copy on and waits for its guest.
+import { type ItemId, isDrError } from '../contract/index.ts';
+import type { Flow } from '../flow/flow.ts';
+import { itemNow } from '../replication/changes.ts';
+import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../replication/core.ts';
+import { forkOf } from '../replication/fork-of.ts';
+import type { BringUp } from '../replication/replicator.ts';
+
+const BOOT_WAIT_MS = 300_000;
+const BOOT_POLL_MS = 1_000;
+
+export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp): Promise<null> =>
+  flow.step(`power on ${how.label} ${id}`, async ({ operationId, signal }) => {
+    const item = await itemNow(core, id);
+    const session = await openEndpoint(core, replicaOf(item).endpoint);
+    await facetOf(session, 'power').set(forkOf(item, how.purpose).machine, 'on', fencedCall(core, item, operationId, signal));
+    return null;
+  });
+
+export const powerOnReplica = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
+  flow.step(`power on in place ${id}`, async ({ operationId, signal }) => {
+    const item = await itemNow(core, id);
+    const replica = replicaOf(item);
+    await facetOf(await openEndpoint(core, replica.endpoint), 'power').set(
+      replica.machine,
+      'on',
+      fencedCall(core, item, operationId, signal),
+    );
+    return null;
+  });
+
+export interface Boot {
+  readonly booted: boolean;
+  readonly evidence: string;
+  readonly atMs: number;
+}
+
+/** Waits until the guest itself answers. Never fails: what was seen is the result. */
+export const awaitBoot = (core: Core, flow: Flow, id: ItemId, machine: string, endpoint: string, label: string): Promise<Boot> =>
+  flow.step(
+    `boot ${label} ${id}`,
+    async ({ operationId, signal }) => {
+      const session = await openEndpoint(core, endpoint);
+      const deadline = core.runtime.clock.now() + BOOT_WAIT_MS;
+      let seen = 'the guest did not answer';
+      for (;;) {
+        const now = core.runtime.clock.now();
+        try {
+          const found = await session.inventory.getMachine(machine as never, callFor(core, operationId, signal));
+          if (found.power === 'on' && (found.guestName !== undefined || found.addresses.length > 0)) {
+            return {
+              booted: true,
+              evidence: `guest ${found.guestName ?? ''} answers${found.addresses[0] ? ` at ${found.addresses[0]}` : ''}`,
+              atMs: now,
+            };
+          }
+          seen = found.power === 'on' ? 'powered on, but the guest did not answer' : `power is ${found.power}`;
+        } catch (error) {
+          if (!isDrError(error) || signal.aborted) throw error;
+          seen = `${error.code}: ${error.message}`;
+        }
+        if (now >= deadline) return { booted: false, evidence: `${seen} within ${BOOT_WAIT_MS / 1000} s`, atMs: now };
+        await core.runtime.clock.sleep(BOOT_POLL_MS, signal);
+      }
+    },
+    { interruptible: true },
+  );
