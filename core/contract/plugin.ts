@@ -14,6 +14,7 @@ import type {
   PlaceId,
   SnapshotId,
 } from './model.ts';
+import type { NativePair } from './native-pair.ts';
 
 export const CONTRACT_VERSION = 1;
 
@@ -286,7 +287,7 @@ export interface ReplicaDisk extends DiskReader {
   flush(call: Call): Promise<void>;
 }
 
-// ---- network, fence, native pair ---------------------------------------------------------------------------------------
+// ---- network, fence ---------------------------------------------------------------------------------------
 
 export interface Network {
   connectNic(id: MachineId, nic: NicId, to: PlaceId | 'disconnected', call: Call): Promise<void>;
@@ -311,28 +312,4 @@ export interface FenceStore {
   advance(id: MachineId, expected: Epoch | undefined, next: Epoch, call: Call): Promise<void>;
   /** NICs off, autostart off, then power off. */
   isolate(id: MachineId, call: Call): Promise<void>;
-}
-
-/** A pair of hosts that replicates by itself (Hyper-V Replica). One end each; the engine holds both sessions and orders the steps. */
-export interface NativePair {
-  enable(id: MachineId, to: { readonly address: string; readonly settings: Readonly<Record<string, unknown>> }, call: Call): Promise<void>;
-  remove(id: MachineId, call: Call): Promise<void>;
-  seed(id: MachineId, how: 'network' | 'media' | 'existing', startAt: string | undefined, call: Call): Promise<void>;
-  observe(ids: readonly MachineId[], call: Call): AsyncIterable<NativeStatus>;
-  act(id: MachineId, step: NativeStep, call: Call): Promise<NativeStatus>;
-}
-
-export type NativeStep =
-  | { readonly do: 'prepare' | 'endTest' | 'cancel' | 'commit' | 'pause' | 'resume' | 'resync' }
-  | { readonly do: 'failover' | 'test'; readonly point?: string }
-  | { readonly do: 'reverse'; readonly to: string };
-
-export interface NativeStatus {
-  readonly machine: MachineId;
-  readonly role: 'source' | 'replica' | 'none';
-  readonly vendorState: string;
-  readonly sync: string;
-  readonly lagMs?: number;
-  readonly points: readonly { readonly id: string; readonly at: string; readonly consistency: 'crash' | 'application' }[];
-  readonly allowed: readonly NativeStep['do'][];
 }

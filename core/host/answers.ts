@@ -10,6 +10,7 @@ import type {
   MachineId,
   MachineSpec,
   NativePair,
+  NativeStatus,
   Network,
   NicSpec,
   Pass,
@@ -88,6 +89,23 @@ const checkMachine = (machine: Machine, fail: Fail): void => {
   if (typeof machine.name !== 'string') fail(`gave machine ${machine.id} no name`);
   if (!['on', 'off', 'suspended', 'unknown'].includes(machine.power)) fail(`gave machine ${machine.id} the power state ${machine.power}`);
   checkSpec(machine.spec, machine.id, fail);
+};
+
+const isTime = (value: unknown): boolean => typeof value === 'string' && !Number.isNaN(Date.parse(value));
+
+/** Points are told apart by id and put in order by time: twins or times that are none would start the wrong one. */
+const checkNative = (status: NativeStatus, fail: Fail): void => {
+  const of = `machine ${status.machine}`;
+  if (!['source', 'replica', 'none'].includes(status.role)) fail(`gave ${of} the role ${status.role}`);
+  if (!['NotApplicable', 'Normal', 'Warning', 'Critical'].includes(status.health)) fail(`gave ${of} the health ${status.health}`);
+  if (!isName(status.vendorState) || !Array.isArray(status.allowed)) fail(`gave ${of} no state or no list of allowed steps`);
+  if (status.replicatedAt !== undefined && !isTime(status.replicatedAt)) fail(`gave ${of} the time ${status.replicatedAt}`);
+  if (status.testMachine !== undefined && (!isName(status.testMachine) || status.testMachine === status.machine))
+    fail(`gave ${of} the test machine ${JSON.stringify(status.testMachine)}`);
+  for (const point of status.points)
+    if (!isName(point.id) || !isTime(point.at)) fail(`gave ${of} the point ${JSON.stringify(point.id)} of ${point.at}`);
+  const twin = findTwin(status.points.map((point) => point.id));
+  if (twin !== undefined) fail(`gave ${of} the point ${twin} twice`);
 };
 
 /** Ascending, disjoint, whole numbers, from the asked offset up to the size of the disk where that is known. */
@@ -303,9 +321,31 @@ export const CHECKS: Readonly<Record<string, AnswerCheck>> = {
     },
   }),
   'network.setGuestAddresses': check<Network['setGuestAddresses']>({ answered: (list, _args, fail) => checkFindings(list, fail) }),
+  'nativePair.listener': check<NativePair['listener']>({
+    answered: ({ address, port, authentication, findings }, _args, fail) => {
+      if (!isName(address) || !isCount(port) || !Array.isArray(authentication))
+        fail('gave a listener without address, port or authentication');
+      checkFindings(findings, fail);
+    },
+  }),
+  'nativePair.checkPair': check<NativePair['checkPair']>({ answered: (list, _args, fail) => checkFindings(list, fail) }),
+  'nativePair.observe': check<NativePair['observe']>({
+    elements: ([ids], fail) => {
+      const given = new Set<string>();
+      return {
+        element: (status) => {
+          if (!ids.includes(status.machine)) fail(`gave the status of machine ${status.machine}, which was not asked for`);
+          if (given.has(status.machine)) fail(`gave the status of machine ${status.machine} twice`);
+          given.add(status.machine);
+          checkNative(status, fail);
+        },
+      };
+    },
+  }),
   'nativePair.act': check<NativePair['act']>({
     answered: (status, [id], fail) => {
       if (status.machine !== id) fail(`gave the status of machine ${status.machine}, not of ${id}`);
+      checkNative(status, fail);
     },
   }),
 };
