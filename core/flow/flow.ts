@@ -19,6 +19,8 @@ export interface StepOptions<T> {
   readonly commit?: (tx: Db, result: T) => Promise<void>;
   /** A cancel aborts the step's signal instead of waiting for its end. */
   readonly interruptible?: boolean;
+  /** It only watches what others do, for days perhaps: shown as what the job waits for, and taken up again after a kill however long ago (F5). */
+  readonly waitsFor?: string;
 }
 
 /** What a verb's code sees. It is run again from its first line after a kill; steps that ended give their recorded result. */

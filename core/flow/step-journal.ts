@@ -56,7 +56,14 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
     const recorded = new Map((await listSteps(store.db, job.id)).map((step) => [step.name, step]));
     const prefix = undoing ? 'undo: ' : '';
     let noReturn = job.noReturn;
+    let waiting = 0;
     let progressAt = Number.NEGATIVE_INFINITY;
+
+    /** Steps of several members may wait at once: the last one ends it. */
+    const noteWaiting = (change: 1 | -1, waitsFor: string): Promise<void> => {
+      waiting += change;
+      return store.transaction((tx) => updateJob(tx, job.id, { waitingFor: waiting > 0 ? waitsFor : null }));
+    };
 
     const step = async <T>(plainName: string, run: (step: StepContext) => Promise<T>, options: StepOptions<T> = {}): Promise<T> => {
       const name = prefix + plainName;
@@ -72,6 +79,7 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
         signal: interruptible ? AbortSignal.any([stopping.signal, cancel.signal]) : stopping.signal,
         resumed: before > 0,
       };
+      if (options.waitsFor !== undefined) await noteWaiting(1, options.waitsFor);
       try {
         const result = await run(context);
         await store.transaction(async (tx) => {
@@ -82,6 +90,8 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
       } catch (error) {
         if (!stopping.signal.aborted) await store.transaction((tx) => endStep(tx, job.id, name, now(), { error: toErrorRecord(error) }));
         throw error;
+      } finally {
+        if (options.waitsFor !== undefined && !stopping.signal.aborted) await noteWaiting(-1, options.waitsFor);
       }
     };
 
