@@ -1,5 +1,6 @@
 // Lag with its causes, and health with its reasons: computed from facts, never stored.
 import type { Item } from './item.ts';
+import { nativeReasons } from './native.ts';
 import type { ReplicationPolicy } from './policy.ts';
 
 export interface PointFacts {
@@ -142,14 +143,18 @@ export const healthOf = (item: Item, facts: HealthFacts): Health => {
     'stalled',
     'critical',
     `replication is stalled: ${state.sync.reason ?? ''}`,
-    'remove the reason; replication goes on by itself',
+    item.method === 'native'
+      ? 'follow what is said of its hosts; replication goes on by itself then'
+      : 'remove the reason; replication goes on by itself',
   );
   add(
     state.sync.is === 'ResyncRequired' || state.sync.is === 'Resyncing',
     'resync',
     'warning',
     `resync: ${state.sync.reason ?? ''}`,
-    'nothing to do: both sides are compared in the next cycle',
+    item.method === 'native'
+      ? 'run sync resync if the hosts do not start it by themselves'
+      : 'nothing to do: both sides are compared in the next cycle',
   );
   add(state.sync.is === 'Paused', 'paused', 'warning', 'replication is paused', 'run sync resume');
   add(state.test === 'CleanupFailed', 'cleanup-failed', 'warning', 'the clean-up of a test failover failed', 'run failover cleanup again');
@@ -181,6 +186,7 @@ export const healthOf = (item: Item, facts: HealthFacts): Health => {
     provenAt === undefined ? 'recovery was never proven by a test' : `the last proof is older than ${facts.policy.proofDays} days`,
     'run failover test',
   );
+  reasons.push(...nativeReasons(item));
   const level = reasons.some((reason) => reason.level === 'critical') ? 'Critical' : reasons.length > 0 ? 'Warning' : 'Normal';
   return { level, reasons, rpoViolation, proofExpired };
 };

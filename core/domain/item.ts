@@ -1,4 +1,4 @@
-import type { Baseline, DiskId, Epoch, ForkId, ItemId, MachineId, NicId } from '../contract/index.ts';
+import type { Baseline, DiskId, Epoch, ForkId, ItemId, MachineId, NativeHealth, NicId, PlaceId } from '../contract/index.ts';
 
 export type SiteId = string;
 /** Stable name of a disk inside its item ('disk0', 'disk1', …): the same whichever side is looked at. */
@@ -34,6 +34,9 @@ export type Active = { readonly site: SiteId } | 'both' | 'neither' | 'unknown';
 
 export type FailoverKind = 'planned' | 'unplanned';
 export type FailoverPhase = 'Quiescing' | 'SourceOff' | 'FinalSealed' | 'Started';
+
+/** `journaled`: the engine moves the bytes. `native`: the hosts replicate by themselves, the engine orders the steps. */
+export type ReplicationMethod = 'journaled' | 'native';
 
 /** The axes. Health and the flags are computed from them, never stored. */
 export interface ItemState {
@@ -92,6 +95,8 @@ export interface ItemFork {
   readonly purpose: 'test' | 'failover';
   readonly mode: 'overlay' | 'clone';
   readonly point: string;
+  /** When the point was taken; native only: the host may have replaced it since. */
+  readonly takenAt?: string;
   readonly operationId: string;
   /** Taken before the first power-on: from it the tracker tells what the machine wrote (V3). */
   readonly baselines?: Readonly<Record<DiskKey, Baseline>>;
@@ -110,10 +115,33 @@ export interface ReverseInfo {
   readonly oldSource: Side;
 }
 
+/** What one end of a pair said when it was last asked. */
+export interface NativeSeen {
+  readonly at: string;
+  readonly role: 'source' | 'replica' | 'none';
+  /** By the vendor's name. */
+  readonly state: string;
+  readonly health: NativeHealth;
+  readonly because?: string;
+  readonly testMachine?: string;
+  /** Why it could not be asked since. */
+  readonly unreachable?: string;
+}
+
+/** Of an item that its hosts replicate by themselves. */
+export interface NativeItem {
+  /** The networks of its NICs at the source: a source that is lost cannot be asked. */
+  readonly networks: Readonly<Record<NicId, PlaceId>>;
+  readonly seen?: { readonly source?: NativeSeen; readonly replica?: NativeSeen };
+}
+
 export interface Item {
   readonly id: ItemId;
   readonly name: string;
   readonly groupId: string;
+  /** How it replicates, for as long as it is protected. */
+  readonly method: ReplicationMethod;
+  readonly native?: NativeItem;
   readonly state: ItemState;
   readonly source: Side;
   readonly replica?: Side;

@@ -1,6 +1,25 @@
+import type { NativeSettings } from '../contract/index.ts';
+import type { ReplicationMethod } from './item.ts';
+
+/** How the first copy of a native pair gets to the replica host. */
+export type InitialCopy =
+  | { readonly by: 'network' }
+  | { readonly by: 'schedule'; readonly startAt: string }
+  /** Written to `path`, which the source host sees; brought to the replica host and imported there by a person. */
+  | { readonly by: 'media'; readonly path: string }
+  /** A restored copy with the machine's own id is at the replica host already. */
+  | { readonly by: 'existing' };
+
+export interface NativePolicy extends NativeSettings {
+  readonly initialCopy: InitialCopy;
+}
+
 /** A reusable replication policy. */
 export interface ReplicationPolicy {
   readonly name: string;
+  readonly method: ReplicationMethod;
+  /** Present with the method native: in place of interval, retention and consistency, which are the hosts' there. */
+  readonly native?: NativePolicy;
   /** The promise: the planner's deadline. A newest point older than this is an RPO violation. */
   readonly rpoSeconds: number;
   /** A floor between the starts of two cycles, not a promise. */
@@ -25,6 +44,7 @@ export interface ReplicationPolicy {
 
 export const DEFAULT_POLICY: ReplicationPolicy = {
   name: 'default',
+  method: 'journaled',
   rpoSeconds: 300,
   intervalSeconds: 60,
   retention: { points: 24, hours: 24 },

@@ -138,7 +138,8 @@ export const adoptSiteConfig = async (store: Store, config: SiteConfig): Promise
     for (const item of config.items) {
       if (seen.has(sourceKeyOf(item))) continue;
       seen.add(sourceKeyOf(item));
-      await insertItem(tx, item);
+      // Written by a release that knew one method only.
+      await insertItem(tx, { ...item, method: item.method ?? 'journaled' });
     }
   });
 };

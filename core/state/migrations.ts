@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import type { Schema } from './schema.ts';
 
 type Db = Kysely<unknown>;
 
@@ -148,5 +149,24 @@ const mappingNames: Migration = {
   },
 };
 
+/** Items of before replicate through the journal. They are documents: a release that does not know the field must not open them. */
+const replicationMethod: Migration = {
+  up: async (db: Db) => {
+    const typed = db as Kysely<Pick<Schema, 'item'>>;
+    for (const { id, doc } of await typed.selectFrom('item').select(['id', 'doc']).execute()) {
+      const item = { method: 'journaled', ...(JSON.parse(doc) as object) };
+      await typed
+        .updateTable('item')
+        .set({ doc: JSON.stringify(item) })
+        .where('id', '=', id)
+        .execute();
+    }
+  },
+};
+
 /** By name, in order. A store that names a migration which is not here was written by a newer release. */
-export const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-first': first, '0002-mapping-names': mappingNames };
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-first': first,
+  '0002-mapping-names': mappingNames,
+  '0003-replication-method': replicationMethod,
+};

@@ -27,6 +27,8 @@ export interface PointDetail {
   readonly readBytes: number;
   readonly fellBackBecause?: string;
   readonly excludes?: readonly string[];
+  /** Of a native pair: the replica host's own id. Absent on its newest state. */
+  readonly nativeId?: string;
 }
 
 const FIELDS = [
@@ -111,6 +113,12 @@ export const deletePoints = async (tx: Db, ids: readonly string[]): Promise<void
       .deleteFrom('point')
       .where('id', 'in', [...ids])
       .execute();
+};
+
+/** What a replica host keeps now, in place of what it kept before. */
+export const replacePoints = async (tx: Db, itemId: ItemId, points: readonly PointRecord[]): Promise<void> => {
+  await deletePointsOf(tx, itemId);
+  for (const point of points) await putPoint(tx, point);
 };
 
 export const deletePointsOf = async (tx: Db, itemId: ItemId): Promise<void> => {

@@ -25,6 +25,7 @@ const protectedItem = (): Item => ({
   id: 'it-1' as Item['id'],
   name: 'web',
   groupId: 'gr-1',
+  method: 'journaled',
   state: { protection: 'Protected', sync: { is: 'Delta' }, test: 'None', active: { site: 'a' }, direction: { from: 'a', to: 'b' } },
   source: { site: 'a', endpoint: 'va', machine: 'm1' as never, name: 'web' },
   replica: { site: 'b', endpoint: 'vb', machine: 'm2' as never, name: 'web' },

@@ -80,6 +80,7 @@ class Bench implements AsyncDisposable {
       id: 'i1' as ItemId,
       name: 'erp',
       groupId: 'g1',
+      method: 'journaled',
       state: {
         protection: 'EnablingFailed',
         sync: { is: 'None' },
