@@ -3,7 +3,8 @@ import { isMap, isScalar, LineCounter, type Node, type ParsedNode, parseAllDocum
 import { z } from 'zod';
 import { DrError } from '../core/contract/index.ts';
 import { endpointSchema } from '../core/engine/operations-endpoint.ts';
-import { mappingSchema, planSchema, policySchema } from '../core/engine/operations-setup.ts';
+import { mappingSchema, planSchema } from '../core/engine/operations-setup.ts';
+import { policySchema } from '../core/engine/policy.ts';
 import { API_VERSION } from './output/print.ts';
 
 const id = endpointSchema.shape.id;

@@ -10,6 +10,7 @@ import { recordAudit } from '../state/events.ts';
 import { findGroup, getPolicy, getSite } from '../state/records.ts';
 import { findMachines } from './inventory.ts';
 import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { NATIVE_PROTECT, stepsOf } from './steps.ts';
 import { resolveTarget, type Target } from './targets.ts';
 
 const name = z.string().min(1).max(300);
@@ -112,55 +113,6 @@ const dataPathsOf = async (
 
 const idsOf = (target: Target) => target.items.map((item) => item.id);
 
-const ITEM_STEPS: Readonly<Record<string, readonly string[]>> = {
-  test: [
-    'apply what is sealed up to the point',
-    'make a fork of the replica in an isolated network',
-    'write the older point into the fork when one was chosen',
-    'power on the fork',
-    'wait for the guest',
-    'record RPO, RTO and evidence',
-  ],
-  cleanup: ['power off the test machine', 'discard its fork', 'remove its test networks'],
-  planned: [
-    'raise the fencing epoch',
-    'shut the source down, or freeze it after its last pass',
-    'seal the last point: nothing is lost',
-    'make a fork of the replica in the mapped networks',
-    'power on',
-    'wait for the guest',
-  ],
-  unplanned: [
-    'raise the fencing epoch',
-    'look at the source; shut it down when it answers',
-    'take a last cycle when the source was seen off',
-    'make a fork of the replica at the point',
-    'power on',
-    'wait for the guest',
-  ],
-  'change-point': [
-    'power off and discard the fork: what the machine wrote since the failover is lost',
-    'make a fork at the other point',
-    'power on',
-  ],
-  cancel: [
-    'power off and discard the fork: what the machine wrote since the failover is lost',
-    'start the source again when we shut it down',
-    'replication goes on',
-  ],
-  commit: [
-    'promote the fork: from here on the recovery points are not offered',
-    'after a planned failover: re-protect in the reverse direction',
-  ],
-  reprotect: ['see the old source off', 'adopt it as replica, its disks as found kept as the divergent point', 'send only what differs'],
-  failback: ['shut the source down', 'seal the last point', 'start at the original site', 'commit', 're-protect'],
-  release: ['forget replication; the machine stays where it runs'],
-  unprotect: ['end a test', 'stop tracking', 'remove replica and recovery points'],
-  sync: ['one cycle now', 'apply', 'retention'],
-  resync: ['compare both sides', 'send what differs'],
-  verify: ['compare source and replica at one point'],
-};
-
 /** Verbs on members of a target, all of one shape. */
 const itemVerb = <S extends z.ZodRawShape>(
   operationName: string,
@@ -181,7 +133,7 @@ const itemVerb = <S extends z.ZodRawShape>(
       const given = raw as Record<string, unknown> & { target: string; dryRun: boolean };
       const target = await resolveTarget(bench.core.store.db, given.target);
       const point = choose?.(given);
-      if (given.dryRun) return dryRun(bench, target, operation, ITEM_STEPS[operation] ?? [], point);
+      if (given.dryRun) return dryRun(bench, target, operation, stepsOf(operation, target), point);
       const members = await concerned(bench, target, operation);
       if (point && point !== 'latest') for (const item of members.items) await replicatorOf(item).selectPoint(bench.core, item, point);
       return startJob(bench, caller, operation, target.name, input(members, given));
@@ -266,12 +218,14 @@ export const recoverOperations = [
               findings: plan.findings,
             };
           }),
-          steps: [
-            'enable change tracking',
-            input.seed ? 'adopt the seed as the replica' : 'create the replica, powered off',
-            input.seed ? 'compare both sides, send what differs' : 'copy what is allocated',
-            'seal the first recovery point',
-          ],
+          steps: plans.every((plan) => plan.method === 'native')
+            ? NATIVE_PROTECT
+            : [
+                'enable change tracking',
+                input.seed ? 'adopt the seed as the replica' : 'create the replica, powered off',
+                input.seed ? 'compare both sides, send what differs' : 'copy what is allocated',
+                'seal the first recovery point',
+              ],
           dataPaths: await dataPathsOf(
             bench,
             [...machines.map(({ endpoint }) => endpoint), ...plans.map(({ target }) => target)],

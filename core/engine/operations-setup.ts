@@ -1,7 +1,7 @@
 // Set up: sites, plugins, mappings, policies, plans.
 import { z } from 'zod';
 import { DrError, type Place } from '../contract/index.ts';
-import { DEFAULT_POLICY, type Mapping, type ReplicationPolicy } from '../domain/policy.ts';
+import type { Mapping } from '../domain/policy.ts';
 import { callFor, openEndpoint, siteDirectory } from '../replication/core.ts';
 import { reconcilePoints } from '../replication/reconcile.ts';
 import { listItems } from '../state/items.ts';
@@ -23,36 +23,9 @@ import {
   putSite,
 } from '../state/records.ts';
 import { audit, defineOperation, id, name, nothing, type Workbench } from './operation.ts';
+import { assertMethodKept, policyOf, policySchema } from './policy.ts';
 import { adoptSiteConfig, readSiteConfig } from './site-config.ts';
 import { resolveTarget } from './targets.ts';
-
-export const policySchema = z.strictObject({
-  name: id,
-  rpoSeconds: z
-    .number()
-    .int()
-    .min(1)
-    .max(7 * 86_400)
-    .default(DEFAULT_POLICY.rpoSeconds),
-  intervalSeconds: z.number().int().min(1).max(86_400).default(DEFAULT_POLICY.intervalSeconds),
-  retention: z
-    .strictObject({
-      points: z.number().int().min(1).max(10_000),
-      hours: z
-        .number()
-        .min(0)
-        .max(24 * 365),
-    })
-    .default(DEFAULT_POLICY.retention),
-  consistency: z.enum(['crash', 'application']).default(DEFAULT_POLICY.consistency),
-  orElse: z.enum(['crash', 'refuse']).default(DEFAULT_POLICY.orElse),
-  applicationIntervalSeconds: z.number().int().min(0).default(DEFAULT_POLICY.applicationIntervalSeconds),
-  maxSnapshotSeconds: z.number().int().min(60).default(DEFAULT_POLICY.maxSnapshotSeconds),
-  maxFreezeMs: z.number().int().min(100).max(60_000).default(DEFAULT_POLICY.maxFreezeMs),
-  proofDays: z.number().min(0).default(DEFAULT_POLICY.proofDays),
-  testBacklogPoints: z.number().int().min(1).default(DEFAULT_POLICY.testBacklogPoints),
-  resumeWithinMinutes: z.number().min(0).default(DEFAULT_POLICY.resumeWithinMinutes),
-});
 
 export const planSchema = z.strictObject({
   name: id,
@@ -258,7 +231,8 @@ export const setupOperations = [
     summary: 'Creates or changes a policy',
     input: policySchema,
     run: async (bench, input, caller) => {
-      const policy: ReplicationPolicy = input;
+      const policy = policyOf(input);
+      await assertMethodKept(bench, policy);
       if (policy.intervalSeconds > policy.rpoSeconds) {
         throw new DrError(
           'CONFIG_INVALID',

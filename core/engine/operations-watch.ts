@@ -27,6 +27,12 @@ export interface Assessment {
   readonly findings: readonly Finding[];
 }
 
+const keptByHosts = (operation: string, name: string): DrError =>
+  new DrError('CAPABILITY_MISSING', `${operation} of ${name} is not possible: its points are kept by its replica host`, {
+    context: { name, operation, kind: 'native' },
+    hint: 'set in the policy how many points the hosts keep; prove one with failover test --point',
+  });
+
 export const watchOperations = [
   defineOperation({
     name: 'machine.list',
@@ -193,6 +199,7 @@ export const watchOperations = [
           context: { kind: 'point', point: input.id },
           hint: 'run point list MACHINE',
         });
+      if (known.kind === 'native') return known;
       const journal = await core.journals.journal(known.site, known.itemId);
       return journal.points.find((point) => point.point === input.id) ?? known;
     },
@@ -214,6 +221,7 @@ export const watchOperations = [
             context: { kind: 'point', point: input.id },
             hint: 'run point list MACHINE',
           });
+        if (known.kind === 'native') throw keptByHosts(`point ${verb}`, input.id);
         const marks = await core.journals.marks(known.site);
         if (verb === 'tag') {
           if (!input.tag) throw new DrError('USAGE', 'a tag has no name', { hint: 'give the name after the point' });
@@ -236,6 +244,7 @@ export const watchOperations = [
       const target = await resolveTarget(core.store.db, input.target);
       return Promise.all(
         target.items.map(async (item) => {
+          if (item.method === 'native') throw keptByHosts('point verify', item.name);
           const journal = await core.journals.journal(item.state.direction.to, item.id);
           const verdict = await journal.verify();
           const marks = await core.journals.marks(item.state.direction.to);

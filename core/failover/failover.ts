@@ -117,9 +117,9 @@ const beginMember = async (core: Core, flow: Flow, id: ItemId, input: FailoverIn
   const begun = await settleEarlierFork(core, flow, id);
   if (begun.runs) return begun;
   if (begun.targetForks) {
-    await flow.step(`networks ${id}`, async () => {
+    await flow.step(`networks ${id}`, async (doing) => {
       const item = await itemNow(core, id);
-      await replicatorOf(item).assertConnectable(core, item, input.selector);
+      await replicatorOf(item).assertConnectable(core, item, input.selector, doing);
       return null;
     });
   }

@@ -1,16 +1,15 @@
 import { DrError, type Finding, type ItemId, type Machine, type MachineId } from '../contract/index.ts';
 import { fail } from '../domain/decide.ts';
-import type { ItemDisk } from '../domain/item.ts';
+import type { ItemDisk, ReplicationMethod } from '../domain/item.ts';
 import type { ProtectionGroup } from '../domain/policy.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { itemNow } from '../replication/changes.ts';
 import { type Core, callFor, nowIso, openEndpoint } from '../replication/core.ts';
-import { JOURNALED } from '../replication/journaled/journaled.ts';
 import { mappingMissing, unmappedNetworks } from '../replication/networks.ts';
-import { replicatorOf } from '../replication/replicators.ts';
+import { REPLICATORS, replicatorOf } from '../replication/replicators.ts';
 import { recordEvent } from '../state/events.ts';
 import { findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
-import { deleteGroup, getEndpoint, listMappings, putGroup } from '../state/records.ts';
+import { deleteGroup, getEndpoint, getPolicy, listMappings, putGroup } from '../state/records.ts';
 import { concluded, eachMember, leaveFailed } from './members.ts';
 
 export interface ProtectInput {
@@ -26,6 +25,7 @@ export interface ProtectInput {
 
 export interface ProtectPlan {
   readonly machine: Machine;
+  readonly method: ReplicationMethod;
   readonly target: string;
   readonly findings: readonly Finding[];
   readonly allocatedBytes?: number;
@@ -60,13 +60,15 @@ export const planProtection = async (core: Core, input: ProtectInput, index: num
       hint: 'end the other protection first: two trackers may disturb each other',
     });
   }
-  const { target, findings: more } = await JOURNALED.assess(
+  const { method } = await getPolicy(core.store.db, input.policy);
+  const { target, findings: more } = await REPLICATORS[method].assess(
     core,
     {
       machine,
       source: session,
       sourcePlugin: source.plugin,
       toSite: input.toSite,
+      policy: input.policy,
       ...(input.target ? { target: input.target } : {}),
       ...(input.seed ? { seed: input.seed as MachineId } : {}),
     },
@@ -75,7 +77,7 @@ export const planProtection = async (core: Core, input: ProtectInput, index: num
   findings.push(...more);
   const missing = unmappedNetworks(await listMappings(core.store.db), machine.spec, asked.endpoint, target.endpointId);
   if (missing.length > 0) throw mappingMissing(machine.name, missing, asked.endpoint, target.endpointId);
-  return { machine, target: target.endpointId, findings };
+  return { machine, method, target: target.endpointId, findings };
 };
 
 export const createProtect = (
@@ -148,10 +150,10 @@ const enable = async (core: Core, flow: Flow, input: ProtectInput, index: number
           hint: blocking.hint,
           context: { machine: plan.machine.id },
         });
-      return { spec: plan.machine.spec, name: plan.machine.name, target: plan.target };
+      return { method: plan.method, spec: plan.machine.spec, name: plan.machine.name, target: plan.target };
     },
     {
-      commit: async (tx, { spec, name, target }) => {
+      commit: async (tx, { method, spec, name, target }) => {
         const asked = input.machines[index];
         if (!asked) return;
         const { site } = await getEndpoint(tx, asked.endpoint);
@@ -159,6 +161,7 @@ const enable = async (core: Core, flow: Flow, input: ProtectInput, index: number
           id,
           name,
           groupId: input.group.id,
+          method,
           state: {
             protection: 'Enabling',
             sync: { is: 'None' },

@@ -68,7 +68,7 @@ export const emit = (core: Pick<Core, 'store' | 'runtime'>, event: Omit<EventInp
   recordEvent(core.store.db, { at: nowIso(core), ...event });
 
 /** The facet, or CAPABILITY_MISSING naming the endpoint and what it lacks. */
-export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'fence'>(
+export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'fence' | 'nativePair'>(
   session: EndpointSession,
   facet: K,
 ): NonNullable<EndpointSession[K]> => {

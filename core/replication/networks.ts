@@ -16,7 +16,12 @@ export const findMapping = (
 };
 
 /** Networks of the source that have no line to the target. */
-export const unmappedNetworks = (mappings: readonly Mapping[], spec: MachineSpec, fromEndpoint: string, toEndpoint: string): string[] => [
+export const unmappedNetworks = (
+  mappings: readonly Mapping[],
+  spec: Pick<MachineSpec, 'nics'>,
+  fromEndpoint: string,
+  toEndpoint: string,
+): string[] => [
   ...new Set(
     spec.nics.flatMap((nic) =>
       nic.network && !findMapping(mappings, 'network', { endpoint: fromEndpoint, place: nic.network }, toEndpoint) ? [nic.network] : [],
@@ -38,7 +43,7 @@ export const mappingMissing = (item: string, networks: readonly string[], fromEn
 export const productionNics = async (
   core: Core,
   item: Item,
-  spec: MachineSpec,
+  spec: Pick<MachineSpec, 'nics'>,
   toEndpoint: string,
 ): Promise<Map<NicId, PlaceId | 'disconnected'>> => {
   const mappings = await listMappings(core.store.db);
@@ -65,7 +70,7 @@ export interface TestNetworks {
 export const testNics = async (
   core: Core,
   item: Item,
-  spec: MachineSpec,
+  spec: Pick<MachineSpec, 'nics'>,
   session: EndpointSession,
   jobId: string,
   signal: AbortSignal,

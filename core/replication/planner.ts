@@ -7,6 +7,7 @@ import { listNewestPoints } from '../state/points.ts';
 import { listGroups, listPolicies } from '../state/records.ts';
 import { type Core, emit } from './core.ts';
 import { runCycle } from './cycle.ts';
+import { NativeObserver } from './native/observer.ts';
 import { applySealed, pruneHistory } from './replica.ts';
 
 const TICK_MS = 1_000;
@@ -35,9 +36,11 @@ export interface PlannerState {
   readonly running: ReadonlySet<string>;
 }
 
+/** Hosts that replicate by themselves are looked at, not asked for cycles. */
 const replicates = (item: Item): boolean =>
-  (item.state.protection === 'Protected' && item.state.sync.is !== 'Paused' && item.state.sync.is !== 'None') ||
-  (item.state.protection === 'InitialReplication' && item.state.sync.is === 'Stalled');
+  item.method !== 'native' &&
+  ((item.state.protection === 'Protected' && item.state.sync.is !== 'Paused' && item.state.sync.is !== 'None') ||
+    (item.state.protection === 'InitialReplication' && item.state.sync.is === 'Stalled'));
 
 /** Members of a group that may go together: same direction, and first copies apart from deltas. */
 export const unitsOf = (groups: readonly ProtectionGroup[], policies: readonly ReplicationPolicy[], items: readonly Item[]): Unit[] => {
@@ -74,6 +77,7 @@ const HOUSEKEEPING_EVERY_MS = 60_000;
 export class Planner {
   readonly #core: Core;
   readonly #hooks: PlannerHooks;
+  readonly #observer: NativeObserver;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, { readonly done: Promise<void>; readonly endpoints: readonly string[] }>();
   readonly #expectedMs = new Map<string, number>();
@@ -89,6 +93,7 @@ export class Planner {
   constructor(core: Core, hooks: PlannerHooks) {
     this.#core = core;
     this.#hooks = hooks;
+    this.#observer = new NativeObserver(core);
   }
 
   start(): void {
@@ -99,6 +104,7 @@ export class Planner {
     this.#stopping.abort(new Error('the planner is stopping'));
     await this.#loop?.catch(() => {});
     await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
+    await this.#observer.stop();
   }
 
   async #run(): Promise<void> {
@@ -124,6 +130,7 @@ export class Planner {
       await listNewestPoints(db),
     ];
     const newestMs = new Map(newest.map((point) => [point.itemId as string, Date.parse(point.takenAt)]));
+    this.#observer.look(items);
     await this.#noteLateness(groups, policies, items, newestMs, nowMs);
     await this.#limitTests(groups, policies, items);
     if (nowMs - this.#housekeepingAt >= HOUSEKEEPING_EVERY_MS) {
@@ -149,8 +156,9 @@ export class Planner {
     }
   }
 
-  /** Resolves when no cycle that this planner started is under way. */
+  /** Resolves when no cycle that this planner started is under way, and no look at hosts. */
   async idle(): Promise<void> {
+    await this.#observer.idle();
     while (this.#running.size > 0) await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
   }
 
@@ -232,7 +240,7 @@ export class Planner {
 
   async #limitTests(groups: readonly ProtectionGroup[], policies: readonly ReplicationPolicy[], items: readonly Item[]): Promise<void> {
     for (const item of items) {
-      if (item.state.test !== 'Running' || item.testFork?.mode !== 'overlay') {
+      if (item.method === 'native' || item.state.test !== 'Running' || item.testFork?.mode !== 'overlay') {
         this.#warned.delete(item.id);
         continue;
       }

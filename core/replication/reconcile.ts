@@ -74,6 +74,8 @@ export const reconcilePoints = async (
 ): Promise<{ readonly unknown: readonly string[] }> => {
   const unknown: string[] = [];
   for (const item of await listItems(core.store.db)) {
+    // Its points are where its replica host has them.
+    if (item.method === 'native') continue;
     const journal = await core.journals.journal(item.state.direction.to, item.id);
     const stored = new Map((await listPoints(core.store.db, item.id)).map((point) => [point.id, point]));
     const present = new Set(journal.points.map((point) => point.point));

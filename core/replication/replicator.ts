@@ -17,6 +17,7 @@ export interface Asked {
   readonly source: EndpointSession;
   readonly sourcePlugin: string;
   readonly toSite: string;
+  readonly policy: string;
   /** Target endpoint; absent: the replicator chooses one at the recovery site. */
   readonly target?: string;
   /** An existing machine at the target that becomes the replica. */
@@ -108,7 +109,7 @@ export interface Replicator {
 
   // ---- failover
   /** Throws when a copy from that point could not be connected: found out while the source still runs. */
-  assertConnectable(core: Core, item: Item, selector: string): Promise<void>;
+  assertConnectable(core: Core, item: Item, selector: string, doing: Doing): Promise<void>;
   /** Ends what it does for this group just now, and waits until it has ended. */
   giveWay(core: Core, groupId: string, signal: AbortSignal): Promise<void>;
   /** Planned: the source is off when it resolves. `captured`: its last state is taken over already. */
