@@ -35,7 +35,7 @@ export const brokenInvariants = async (world: World): Promise<string[]> => {
 
 const checkJournal = async (world: World, item: Item, say: (rule: string, what: string) => void): Promise<void> => {
   // A journal whose removal was cut short is neither whole nor needed.
-  if (!item.replica || ['EnablingFailed', 'DisablingFailed'].includes(item.state.protection)) return;
+  if (item.method === 'native' || !item.replica || ['EnablingFailed', 'DisablingFailed'].includes(item.state.protection)) return;
   const journal = await world.engine.core.journals.journal(item.state.direction.to, item.id);
   const verdict = await journal.verify();
   if (!verdict.ok) say('J12', `${item.name}: journal damaged: ${JSON.stringify(verdict)}`);

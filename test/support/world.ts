@@ -26,11 +26,16 @@ import { createTestRuntime, type TestRuntime } from './runtime.ts';
 /** Those that no plugin of their own reaches yet. */
 const MEMORY: readonly ProfileName[] = ['physical', 'kvm'];
 
+/** What the plugins of a world do goes through here: each call can be the last one of the process. */
+export type Around = <T>(name: string, effect: () => Promise<T> | T) => Promise<T>;
+
 export interface WorldOptions {
   readonly seed?: number;
   readonly diskBytes?: number;
   readonly spec?: EstateSpec;
   readonly writesPerSecond?: number;
+  /** Plugins beside those of the lab, whose endpoints a test adds itself. */
+  readonly plugins?: (around: Around) => readonly Plugin[];
   /** In place of the lab's own: an estate whose vCenters are somebody else's. */
   readonly openEstate?: (options: Pick<InProcessOptions, 'spec' | 'seed' | 'clock'>) => Promise<InProcessEstate>;
 }
@@ -50,11 +55,13 @@ export class World implements AsyncDisposable {
   engine: Engine;
   /** Content of each machine, by disk, at the moment when the engine powered it on. */
   readonly startedFrom = new Map<string, string[]>();
+  readonly #plugins: WorldOptions['plugins'];
   #crashes = 0;
   #ports: EstatePort[] = [];
   #shells: PowerShell[] = [];
 
-  private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, seed: number) {
+  private constructor(lab: InProcessEstate, spec: EstateSpec, store: Store, { seed = 1, plugins }: WorldOptions) {
+    this.#plugins = plugins;
     this.lab = lab;
     this.spec = spec;
     this.store = store;
@@ -67,7 +74,7 @@ export class World implements AsyncDisposable {
     const seed = options.seed ?? 1;
     const spec = options.spec ?? demoEstate({ diskBytes: options.diskBytes ?? 2 ** 20, writesPerSecond: options.writesPerSecond ?? 20 });
     const lab = await (options.openEstate ?? createEstate)({ spec, seed, clock: 'jump' });
-    const world = new World(lab, spec, await openStore(':memory:'), seed);
+    const world = new World(lab, spec, await openStore(':memory:'), options);
     await world.boot();
     await world.setUp();
     return world;
@@ -77,7 +84,12 @@ export class World implements AsyncDisposable {
   async boot(): Promise<void> {
     const { faults } = this;
     const memory = MEMORY.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)));
-    const registry = new Registry([...memory, this.#vmware(faults), this.#hyperv(faults)]);
+    const registry = new Registry([
+      ...memory,
+      this.#vmware(faults),
+      this.#hyperv(faults),
+      ...(this.#plugins?.(this.#around(faults)) ?? []),
+    ]);
     this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
     this.engine = await Engine.open({
       home: '/home',
@@ -328,6 +340,17 @@ export class World implements AsyncDisposable {
           return answer;
         },
       };
+    };
+  }
+
+  #around(faults: Faults): Around {
+    return async (name, effect) => {
+      const dies = this.#enter(faults, `plugin.${name}`);
+      faults.check();
+      if (dies && this.crashMoment === 'before') throw new CrashError();
+      const result = await effect();
+      if (faults.crashed) throw new CrashError();
+      return result;
     };
   }
 
