@@ -306,7 +306,8 @@ const memberFailed = (core: Core, flow: Flow, id: ItemId, error: DrError): Promi
   flow.step(`failed ${id}`, async () => null, {
     commit: async (tx) => {
       await commitChange(tx, core, flow, id, {
-        change: (item) => (item.state.protection === 'FailingOver' ? backOrFailed(item) : item),
+        // What refused to begin is in another job's hands.
+        change: (item) => (flow.did(`begin ${id}`) && item.state.protection === 'FailingOver' ? backOrFailed(item) : item),
         event: {
           kind: 'failover.failed',
           level: 'critical',
@@ -325,6 +326,7 @@ const backOrFailed = (item: Item): Item => {
 
 const leaveOrUndo = async (core: Core, flow: Flow, input: FailoverInput): Promise<void> => {
   for (const id of allItems(input.waves)) {
+    if (!flow.did(`begin ${id}`)) continue;
     await flow.step(`leave ${id}`, async () => null, {
       commit: async (tx) => {
         await commitChange(tx, core, flow, id, { change: (item) => (item.state.protection === 'FailingOver' ? backOrFailed(item) : item) });

@@ -36,9 +36,16 @@ export const concluded = <T>(results: MemberResults<T>): { readonly partial: boo
   return { partial: results.failed.size > 0 };
 };
 
-/** The failed twin, so that retry and the ways out are offered. Used by `failed` of each verb. */
+/** The steps by which a verb takes hold of a member. */
+const BEGINNINGS = ['assess', 'begin', 'begin commit', 'begin reprotect'];
+
+/**
+ * The failed twin, so that retry and the ways out are offered. Used by `failed` of each verb.
+ * A member that refused to begin is left alone: what it is in the middle of is another job's.
+ */
 export const leaveFailed = async (flow: Flow, ids: readonly ItemId[]): Promise<void> => {
   for (const id of ids) {
+    if (!BEGINNINGS.some((beginning) => flow.did(`${beginning} ${id}`))) continue;
     await flow.step(`leave ${id}`, async () => null, {
       commit: async (tx) => {
         if (await tx.selectFrom('item').select('id').where('id', '=', id).executeTakeFirst()) await updateItem(tx, id, fail);

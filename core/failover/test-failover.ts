@@ -100,8 +100,9 @@ const testOne = async (core: Core, flow: Flow, id: ItemId, input: TestInput): Pr
 };
 
 /** What a test made before it failed goes; when even that fails the clean-up is left to be run again. */
-const undoTest = (core: Core, flow: Flow, id: ItemId, label: string): Promise<unknown> =>
-  flow.step(
+const undoTest = async (core: Core, flow: Flow, id: ItemId, label: string): Promise<void> => {
+  if (!flow.did(`starting ${id}`)) return;
+  await flow.step(
     `test of ${id} ${label}`,
     async ({ operationId, signal }): Promise<{ readonly left: TestState }> => {
       const item = await itemNow(core, id);
@@ -131,6 +132,7 @@ const undoTest = (core: Core, flow: Flow, id: ItemId, label: string): Promise<un
       },
     },
   );
+};
 
 export const createCleanup = (core: Core): Verb<{ readonly items: readonly ItemId[] }, null> => ({
   name: 'cleanup',

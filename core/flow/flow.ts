@@ -30,6 +30,8 @@ export interface Flow {
   readonly reason: string | undefined;
   /** A side effect at least once, its record exactly once. The name is unique in the job. Results are JSON. */
   step<T>(name: string, run: (step: StepContext) => Promise<T>, options?: StepOptions<T>): Promise<T>;
+  /** A step of this name has ended well in this job, in this run or an earlier one. */
+  did(name: string): boolean;
   /** From here on cancel is refused. */
   pointOfNoReturn(): Promise<void>;
   /** The signal's data, also when it came before; undefined after the timeout. */

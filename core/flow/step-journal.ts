@@ -54,6 +54,7 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
   /** `undoing`: the compensation's own steps run although a cancel was asked for. */
   const createFlow = async (job: JobDetail, cancel: AbortController, wake: Map<string, () => void>, undoing: boolean): Promise<Flow> => {
     const recorded = new Map((await listSteps(store.db, job.id)).map((step) => [step.name, step]));
+    const ended = new Set([...recorded.values()].filter((known) => known.state === 'Done').map((known) => known.name));
     const prefix = undoing ? 'undo: ' : '';
     let noReturn = job.noReturn;
     let waiting = 0;
@@ -86,6 +87,7 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
           await options.commit?.(tx, result);
           await endStep(tx, job.id, name, now(), { result });
         });
+        ended.add(name);
         return JSON.parse(JSON.stringify(result ?? null)) as T;
       } catch (error) {
         if (!stopping.signal.aborted) await store.transaction((tx) => endStep(tx, job.id, name, now(), { error: toErrorRecord(error) }));
@@ -100,6 +102,7 @@ export const createStepJournal = (store: Store, runtime: Runtime): Jobs => {
       actor: job.actor,
       reason: job.reason,
       step,
+      did: (name) => ended.has(name),
       pointOfNoReturn: async () => {
         await step('point of no return', async () => null, { commit: (tx) => updateJob(tx, job.id, { noReturn: true }) });
         noReturn = true;

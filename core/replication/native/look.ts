@@ -61,7 +61,8 @@ export const noteSighting = async (tx: Db, core: Core, id: Item['id'], end: End,
   const both = { ...before.native.seen, [end]: seen };
   const verdict = pairVerdict(both.source, both.replica);
   const status = 'status' in sighting ? sighting.status : undefined;
-  const replicates = before.state.protection === 'Protected' || before.state.protection === 'InitialReplication';
+  // From a failover to its end the points are those that it was begun with.
+  const replicates = ['Protected', 'InitialReplication', 'Reprotecting'].includes(before.state.protection);
   if (end === 'replica' && status?.role === 'replica' && replicates) await replacePoints(tx, id, toPointRecords(before, status));
   const hasPoint = (await listPoints(tx, id)).length > 0;
   const after = await updateItem(tx, id, (item) => {

@@ -25,6 +25,8 @@ export const createNativeWorld = async (options: NativeWorldOptions = {}): Promi
   world = await World.create({
     seed: options.seed ?? 1,
     diskBytes: 262_144,
+    // Hours pass in these worlds: guests of the lab that write all the while would be all that is waited for.
+    writesPerSecond: 0.001,
     plugins: (around) => {
       const losing: typeof around = (name, effect) =>
         around(name, async () => {
