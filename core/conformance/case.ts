@@ -71,6 +71,8 @@ export const NEEDS = {
   forks: { absent: 'the target has no forks', met: (g) => g.session?.target?.forks !== undefined },
   network: { absent: 'the session has no network facet', met: (g) => g.session?.network !== undefined },
   testNetwork: { absent: 'the endpoint makes no test networks', met: (g) => (capabilities(g)?.testNetwork ?? 'none') !== 'none' },
+  nativePair: { absent: 'the session has no native pair', met: (g) => g.session?.nativePair !== undefined },
+  pair: { absent: 'no second endpoint and machine to replicate is given', met: (g) => g.subject.pair !== undefined },
   fence: { absent: 'the session has no fence store', met: (g) => g.session?.fence !== undefined },
 } as const satisfies Record<string, NeedRow>;
 

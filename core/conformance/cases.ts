@@ -4,6 +4,7 @@ import { fenceCases } from './fence-cases.ts';
 import { forkCases } from './fork-cases.ts';
 import { inventoryCases } from './inventory-cases.ts';
 import { manifestCases } from './manifest-cases.ts';
+import { nativeCases } from './native-cases.ts';
 import { networkCases } from './network-cases.ts';
 import { powerCases } from './power-cases.ts';
 import { readerCases } from './reader-cases.ts';
@@ -27,6 +28,7 @@ const all: readonly Case[] = [
   ...networkCases,
   ...fenceCases,
   ...faultCases,
+  ...nativeCases,
 ];
 
 /** In the order in which they run: by level. Ids are unique and never used again. */

@@ -13,6 +13,7 @@ import {
   type Machine,
   type MachineId,
   type MachineSpec,
+  type NativePair,
   type Network,
   type NicId,
   type Placed,
@@ -28,7 +29,7 @@ import {
 } from '../contract/index.ts';
 import { refusal } from './probe.ts';
 import type { Recorder } from './recorder.ts';
-import type { ConformanceLab, Scale, Scratch, Subject } from './subject.ts';
+import type { ConformanceLab, Scale, Scratch, Subject, SubjectPair } from './subject.ts';
 
 const CALL_DEADLINE_MS = 60_000;
 const POLL_MS = 1000;
@@ -113,6 +114,12 @@ export class Context {
   }
   get network(): Network {
     return this.session.network ?? absent('network');
+  }
+  get nativePair(): NativePair {
+    return this.session.nativePair ?? absent('native pair');
+  }
+  get pair(): SubjectPair {
+    return this.subject.pair ?? absent('second endpoint');
   }
   get fence(): FenceStore {
     return this.session.fence ?? absent('fence');

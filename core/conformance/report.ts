@@ -17,6 +17,7 @@ export const PARAGRAPHS: Readonly<Record<string, string>> = {
   NET: 'networks',
   FNC: 'fencing',
   FLT: 'faults',
+  NAT: 'native-pairs',
 };
 
 export interface ReportOptions {

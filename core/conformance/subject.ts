@@ -1,4 +1,4 @@
-import type { DiskId, HostContext, MachineId, PlaceId, Plugin } from '../contract/index.ts';
+import type { DiskId, HostContext, MachineId, NativeSettings, PlaceId, Plugin } from '../contract/index.ts';
 
 /** What the author of a plugin gives to the kit. */
 export interface Subject {
@@ -9,8 +9,18 @@ export interface Subject {
   readonly unreachable?: Readonly<Record<string, unknown>>;
   readonly host?: Partial<HostContext>;
   readonly scratch?: Scratch;
+  /** Another endpoint of the plugin, and a machine of the first one that is on and that its hosts may replicate there. */
+  readonly pair?: SubjectPair;
   readonly lab?: ConformanceLab;
   readonly scale?: Partial<Scale>;
+}
+
+export interface SubjectPair {
+  /** Of the other endpoint, as the host gives it to connect. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly machine: MachineId;
+  /** In place of the kit's own. */
+  readonly settings?: Partial<NativeSettings>;
 }
 
 /** What the kit may use and change. Without it only levels 0 and 1 run. */

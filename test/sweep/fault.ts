@@ -5,11 +5,14 @@ import { listJobs } from '../../core/state/jobs.ts';
 import { brokenInvariants, replicaDiffers } from '../support/rules.ts';
 import type { CrashMoment } from '../support/world.ts';
 import { World } from '../support/world.ts';
+import { nativeScripts } from './native.ts';
 
 /** A verb under test: what comes before it, the verb itself, and what must be possible after it whatever happened. */
 export interface Script {
   readonly name: string;
   readonly machines: readonly string[];
+  /** In place of a world of the lab alone. */
+  create?(seed: number): Promise<World>;
   before?(world: World): Promise<void>;
   run(world: World): Promise<unknown>;
   /** Brings the machines to rest: retries what failed. Throws when there is no way on. */
@@ -247,6 +250,7 @@ export const SCRIPTS: readonly Script[] = [
   ...scriptsFor('vmware', ['shop-web']),
   ...scriptsFor('physical', ['files']).filter(withoutForksBack),
   ...scriptsFor('mixed group', ['erp-db', 'shop-db', 'ledger']),
+  ...nativeScripts,
 ];
 
 export type Mode =
@@ -260,7 +264,7 @@ export const MODES: readonly Mode[] = [
 ];
 
 const prepare = async (script: Script, seed: number): Promise<World> => {
-  const world = await World.create({ seed, diskBytes: 262_144, writesPerSecond: 10 });
+  const world = await (script.create?.(seed) ?? World.create({ seed, diskBytes: 262_144, writesPerSecond: 10 }));
   await script.before?.(world);
   return world;
 };

@@ -16,6 +16,14 @@ export interface NativeWorldOptions {
   readonly policy?: object;
 }
 
+const HOSTS = new WeakMap<World, Hosts>();
+
+export const hostsOf = (world: World): Hosts => {
+  const hosts = HOSTS.get(world);
+  if (!hosts) throw new Error('this world has no hosts that replicate by themselves');
+  return hosts;
+};
+
 export const POLICY = { name: 'hosts', method: 'native', rpoSeconds: 900, native: { frequencySeconds: 30, points: 4 } };
 
 export const createNativeWorld = async (options: NativeWorldOptions = {}): Promise<NativeWorld> => {
@@ -56,6 +64,7 @@ export const createNativeWorld = async (options: NativeWorldOptions = {}): Promi
   await engine.call('policy.put', options.policy ?? POLICY);
   for (const name of options.machines ?? ['crm']) hosts.add('hv-a', name);
   const made = world;
+  HOSTS.set(made, hosts);
   return { world: made, hosts, loseAnswer: (call) => void lost.add(call), [Symbol.asyncDispose]: () => made[Symbol.asyncDispose]() };
 };
 

@@ -14,10 +14,10 @@ const PROFILES: readonly ProfileName[] = ['vmware', 'hyperv', 'kvm', 'physical']
 
 /** Skipped where the shape of the plugin leaves nothing to prove; the lab's endpoints have no certificate (SES-007). */
 const facets: Readonly<Record<ProfileName, RegExp>> = {
-  vmware: /^(SES-007|STR-|SNP-007|SNP-009|SNP-012)/,
-  hyperv: /^(SES-007|STR-|SNP-009|SNP-012)/,
-  kvm: /^(SES-007|STR-|SNP-007)/,
-  physical: /^(SES-007|SNP-|CHG-|ALC-|RDR-|FRK-|NET-|FNC-004|FLT-00[234578]|TGT-00[1234]|TGT-011|TGT-01[34])/,
+  vmware: /^(NAT-|SES-007|STR-|SNP-007|SNP-009|SNP-012)/,
+  hyperv: /^(NAT-|SES-007|STR-|SNP-009|SNP-012)/,
+  kvm: /^(NAT-|SES-007|STR-|SNP-007)/,
+  physical: /^(NAT-|SES-007|SNP-|CHG-|ALC-|RDR-|FRK-|NET-|FNC-004|FLT-00[234578]|TGT-00[1234]|TGT-011|TGT-01[34])/,
 };
 
 const guarded = (subject: Subject): Subject => {
