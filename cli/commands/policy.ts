@@ -1,5 +1,6 @@
-import type { ReplicationPolicy } from '../../core/domain/policy.ts';
-import type { CommandSpec, OptionSpec, Options } from '../command.ts';
+import { DrError } from '../../core/contract/index.ts';
+import type { InitialCopy, NativePolicy, ReplicationPolicy } from '../../core/domain/policy.ts';
+import { type CommandSpec, type OptionSpec, type Options, textOption } from '../command.ts';
 import { durationText } from '../output/text.ts';
 
 const FIELDS: readonly OptionSpec[] = [
@@ -10,7 +11,40 @@ const FIELDS: readonly OptionSpec[] = [
   { flags: '--consistency <kind>', about: 'kind of points to try for', choices: ['crash', 'application'] },
   { flags: '--or-else <what>', about: 'when application consistency cannot be had', choices: ['crash', 'refuse'] },
   { flags: '--proof-days <n>', about: 'how long a successful test failover counts', kind: 'number' },
+  { flags: '--method <how>', about: 'who replicates: the engine, or the hosts by themselves', choices: ['journaled', 'native'] },
+  { flags: '--frequency <seconds>', about: 'native: how often the hosts send: 30, 300 or 900', kind: 'integer' },
+  { flags: '--host-points <n>', about: 'native: hourly points that the replica host keeps, 0 to 24', kind: 'integer' },
+  { flags: '--app-hours <n>', about: 'native: hours between application-consistent points, 0 (none) to 12', kind: 'integer' },
+  { flags: '--no-compression', about: 'native: send uncompressed' },
+  { flags: '--authentication <kind>', about: 'native: how the hosts know each other', choices: ['kerberos', 'certificate'] },
+  { flags: '--certificate <thumbprint>', about: 'native: certificate of the source host' },
+  { flags: '--initial-copy <way>', about: 'native: network, existing, at:TIME or media:PATH' },
 ];
+
+/** `at:TIME` and `media:PATH` say when, and where to. */
+const initialCopyOf = (way: string): InitialCopy => {
+  if (way.startsWith('at:')) return { by: 'schedule', startAt: way.slice(3) };
+  if (way.startsWith('media:')) return { by: 'media', path: way.slice(6) };
+  if (way === 'network' || way === 'existing') return { by: way };
+  throw new DrError('USAGE', `${JSON.stringify(way)} is no way for a first copy`, {
+    hint: 'give network, existing, at:TIME or media:PATH',
+  });
+};
+
+/** Settings of the hosts; absent when none is given and none is there. */
+const nativeOf = (options: Options, base: Partial<NativePolicy> | undefined): Record<string, unknown> => {
+  const copy = textOption(options, 'initialCopy');
+  const taken = {
+    ...(options['frequency'] === undefined ? {} : { frequencySeconds: options['frequency'] }),
+    ...(options['hostPoints'] === undefined ? {} : { points: options['hostPoints'] }),
+    ...(options['appHours'] === undefined ? {} : { applicationConsistentHours: options['appHours'] }),
+    ...(options['compression'] === false ? { compression: false } : {}),
+    ...(options['authentication'] === undefined ? {} : { authentication: options['authentication'] }),
+    ...(options['certificate'] === undefined ? {} : { certificateThumbprint: options['certificate'] }),
+    ...(copy === undefined ? {} : { initialCopy: initialCopyOf(copy) }),
+  };
+  return base || Object.keys(taken).length > 0 ? { native: { ...base, ...taken } } : {};
+};
 
 const fieldsOf = (options: Options, base: Partial<ReplicationPolicy> = {}): Record<string, unknown> => {
   const taken = {
@@ -19,6 +53,8 @@ const fieldsOf = (options: Options, base: Partial<ReplicationPolicy> = {}): Reco
     ...(options['consistency'] === undefined ? {} : { consistency: options['consistency'] }),
     ...(options['orElse'] === undefined ? {} : { orElse: options['orElse'] }),
     ...(options['proofDays'] === undefined ? {} : { proofDays: options['proofDays'] }),
+    ...(options['method'] === undefined ? {} : { method: options['method'] }),
+    ...nativeOf(options, base.native),
   };
   if (options['points'] === undefined && options['hours'] === undefined) return { ...base, ...taken };
   const retention = { points: 24, hours: 24, ...base.retention };
@@ -27,6 +63,11 @@ const fieldsOf = (options: Options, base: Partial<ReplicationPolicy> = {}): Reco
     ...taken,
     retention: { points: options['points'] ?? retention.points, hours: options['hours'] ?? retention.hours },
   };
+};
+
+const consistencyOf = ({ native, consistency, orElse }: ReplicationPolicy): string => {
+  if (native) return native.applicationConsistentHours > 0 ? `application every ${native.applicationConsistentHours} h` : 'crash';
+  return consistency === 'crash' ? 'crash' : `application, or else ${orElse}`;
 };
 
 export const commands: readonly CommandSpec[] = [
@@ -41,9 +82,17 @@ export const commands: readonly CommandSpec[] = [
         columns: [
           { title: 'name', value: (policy) => policy.name },
           { title: 'rpo', right: true, value: (policy) => durationText(policy.rpoSeconds * 1_000) },
-          { title: 'interval', right: true, value: (policy) => durationText(policy.intervalSeconds * 1_000) },
-          { title: 'keeps', value: (policy) => `${policy.retention.points} points, ${policy.retention.hours} h` },
-          { title: 'consistency', value: (policy) => (policy.consistency === 'crash' ? 'crash' : `application, or else ${policy.orElse}`) },
+          { title: 'method', value: (policy) => policy.method },
+          {
+            title: 'interval',
+            right: true,
+            value: (policy) => durationText((policy.native?.frequencySeconds ?? policy.intervalSeconds) * 1_000),
+          },
+          {
+            title: 'keeps',
+            value: ({ native, retention }) => (native ? `${native.points} points` : `${retention.points} points, ${retention.hours} h`),
+          },
+          { title: 'consistency', value: consistencyOf },
           { title: 'proof', wide: true, right: true, value: (policy) => `${policy.proofDays} d` },
         ],
         name: (policy) => policy.name,
@@ -62,7 +111,10 @@ export const commands: readonly CommandSpec[] = [
     args: '<name>',
     about: 'Create a policy; what is left out is as in the default policy',
     options: FIELDS,
-    examples: ['warmsite policy create gold --rpo 60 --interval 15 --points 48 --hours 24'],
+    examples: [
+      'warmsite policy create gold --rpo 60 --interval 15 --points 48 --hours 24',
+      'warmsite policy create hosts --method native --rpo 900 --frequency 300 --host-points 8',
+    ],
     run: async (cli, { args: [name = ''], options }) => {
       const data = await cli.call('policy.put', { name, ...fieldsOf(options) }, options);
       await cli.print.one({ kind: 'Policy', data, name, text: `policy ${name} is there` });

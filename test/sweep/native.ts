@@ -1,4 +1,5 @@
 // Verbs over hosts that replicate by themselves: killed and failed at each call, as all the others.
+import { listJobs } from '../../core/state/jobs.ts';
 import { createNativeWorld, hostsOf } from '../support/native-pair/world.ts';
 import type { World } from '../support/world.ts';
 import type { Script } from './fault.ts';
@@ -162,10 +163,15 @@ export const nativeScripts: readonly Script[] = [
     after: async (world) => {
       if (await world.item(NAME).catch(() => undefined)) await world.do('unprotect', { target: NAME });
       onceInProduction(world, 'hv-a');
-      if (hostsOf(world).machine('hv-a', ID).role !== 'none') throw new Error('promise 5: the source still replicates');
+      if (hostsOf(world).machine('hv-a', ID).role !== 'none' && !(await leftBehind(world)).includes('hv-a'))
+        throw new Error('promise 5: the source still replicates, and nobody was told');
     },
   }),
 ];
+
+/** What the newest unprotect says that it could not remove (V9). */
+const leftBehind = async (world: World): Promise<string> =>
+  JSON.stringify((await listJobs(world.store.db)).find((job) => job.verb === 'unprotect')?.result ?? {});
 
 const oldest = async (world: World): Promise<string> =>
   ((await world.engine.call('point.list', { target: NAME })) as { id: string }[])[0]?.id ?? 'latest';
