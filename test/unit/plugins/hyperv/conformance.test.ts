@@ -6,7 +6,7 @@ import { Redactor } from '../../../../core/host/secret.ts';
 import { hypervSubject } from './subject.ts';
 
 /** What a checkpoint source cannot prove; a host in process has no key to pin (SES-007), and hosts tell nobody of changes (INV-011). */
-const NOTHING_TO_PROVE = /^(STR-|SES-007|INV-011|SNP-007|SNP-009)/;
+const NOTHING_TO_PROVE = /^(NAT-|STR-|SES-007|INV-011|SNP-007|SNP-009)/;
 
 const guarded = (subject: Subject): Subject => {
   const of = { endpoint: 'endpoint', manifest: subject.plugin.manifest, redactor: new Redactor([]), sizes: new Map() };

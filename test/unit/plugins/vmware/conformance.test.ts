@@ -6,7 +6,7 @@ import { Redactor } from '../../../../core/host/secret.ts';
 import { vmwareSubject } from './subject.ts';
 
 /** What a VM snapshot source cannot prove, or a reader over block devices need not; a wire in process has no certificate (SES-007). */
-const NOTHING_TO_PROVE = /^(STR-|SES-007|SNP-007|SNP-009|RDR-007|RDR-010)/;
+const NOTHING_TO_PROVE = /^(NAT-|STR-|SES-007|SNP-007|SNP-009|RDR-007|RDR-010)/;
 
 const guarded = (subject: Subject): Subject => {
   const of = { endpoint: 'endpoint', manifest: subject.plugin.manifest, redactor: new Redactor([]), sizes: new Map() };
