@@ -62,7 +62,8 @@ const describe = async (cli: Cli, plan: DryRun): Promise<string[]> => {
   return plan.members.map((member) => {
     const item = items.find((candidate) => candidate.name === member.name);
     const where = item ? `${item.direction}, active at ${item.active}, ${item.protection}` : '';
-    return `${member.name}  ${where}${member.takenAt ? `, point of ${timeText(member.takenAt)}` : ''}`;
+    const notes = (member.notes ?? []).map((note) => `; ${note}`).join('');
+    return `${member.name}  ${where}${member.takenAt ? `, point of ${timeText(member.takenAt)}` : ''}${notes}`;
   });
 };
 

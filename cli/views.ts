@@ -20,6 +20,7 @@ export const itemColumns: readonly Column<ItemView>[] = [
   { title: 'rpo', right: true, value: (item) => durationText(item.rpoSeconds * 1_000) },
   { title: 'points', right: true, value: (item) => item.points },
   { title: 'health', value: (item) => item.health.level, style: (item) => HEALTH_STYLE[item.health.level] },
+  { title: 'method', wide: true, value: (item) => item.method },
   { title: 'active', wide: true, value: (item) => item.active },
   { title: 'test', wide: true, value: (item) => item.test },
   { title: 'source', wide: true, value: (item) => item.source },

@@ -29,6 +29,9 @@ const explain = (item: Explained): string => {
     ...(item.newestPoint
       ? [`  newest point ${item.newestPoint.id}, taken ${timeText(item.newestPoint.takenAt)}`]
       : ['  it has no recovery point yet']),
+    ...(item.hosts
+      ? [`  its hosts say: source ${item.hosts.source ?? 'not asked yet'}, replica ${item.hosts.replica ?? 'not asked yet'}`]
+      : []),
     ...(lag ? [`  lag: ${lag}`] : []),
     ...(item.health?.reasons ?? []).map((reason) => `  ${reason.level}: ${visible(reason.message)}; next: ${reason.hint}`),
     `  possible now: ${

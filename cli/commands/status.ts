@@ -4,6 +4,12 @@ import type { CommandSpec } from '../command.ts';
 import { visible } from '../output/text.ts';
 import { itemColumns } from '../views.ts';
 
+/** One that runs waits for others; any other wait is for a person. */
+const waitText = ({ id, state, waitingFor }: StatusView['jobs'][number]): string => {
+  if (!waitingFor) return '';
+  return state === 'Running' ? `: it waits for ${waitingFor}` : `: warmsite job go-on ${id}`;
+};
+
 export const commands: readonly CommandSpec[] = [
   {
     about: 'Tell what can be recovered now, and what needs a person',
@@ -20,10 +26,7 @@ export const commands: readonly CommandSpec[] = [
         const reasons = status.items.flatMap((item) =>
           item.health.reasons.map((reason) => `${item.name}: ${reason.message}; next: ${reason.hint}`),
         );
-        const jobs = status.jobs.map(
-          (job) =>
-            `${job.verb} of ${visible(job.target)} is ${job.state} (${job.id})${job.waitingFor ? `: warmsite job go-on ${job.id}` : ''}`,
-        );
+        const jobs = status.jobs.map((job) => `${job.verb} of ${visible(job.target)} is ${job.state} (${job.id})${waitText(job)}`);
         if (reasons.length > 0) cli.print.text(`\nneeds attention\n${reasons.map((line) => `  ${visible(line)}`).join('\n')}`);
         if (jobs.length > 0) cli.print.text(`\njobs\n${jobs.map((line) => `  ${line}`).join('\n')}`);
       } else await cli.print.one({ kind: 'Status', data: status, name: status.items.map((item) => item.name).join(' ') });

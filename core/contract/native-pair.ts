@@ -12,7 +12,7 @@ export interface NativePair {
   checkPair(id: MachineId, to: NativePeer, call: Call): Promise<readonly Finding[]>;
   /** At the source. Makes the replica at the other end, powered off; nothing is copied yet. Succeeds when the machine replicates there already. */
   enable(id: MachineId, to: NativePeer, call: Call): Promise<void>;
-  /** At either end, with the other one dead too. The machine stays. Succeeds when nothing replicates. */
+  /** At either end, with the other one dead too, and after a failover. The machine stays as it is, running or not. Succeeds when nothing replicates. */
   remove(id: MachineId, call: Call): Promise<void>;
   /** At the source: starts the first copy and answers when it is under way. Succeeds when it is under way or done. */
   seed(id: MachineId, how: NativeSeed, call: Call): Promise<void>;

@@ -10,7 +10,7 @@ import { recordAudit } from '../state/events.ts';
 import { findGroup, getPolicy, getSite } from '../state/records.ts';
 import { findMachines } from './inventory.ts';
 import { type Caller, defineOperation, type Workbench } from './operation.ts';
-import { NATIVE_PROTECT, stepsOf } from './steps.ts';
+import { NATIVE_COMMIT, NATIVE_PROTECT, stepsOf } from './steps.ts';
 import { resolveTarget, type Target } from './targets.ts';
 
 const name = z.string().min(1).max(300);
@@ -89,7 +89,13 @@ const dryRun = async (
     target.items.map(async (item): Promise<DryRun['members'][number]> => {
       const refusal = refusalOf(operation, item, await factsOf(bench.core.store.db, item));
       const point = choose && !refusal ? await replicatorOf(item).selectPoint(bench.core, item, choose) : undefined;
-      return { name: item.name, allowed: !refusal, ...(refusal ?? {}), ...(point ? { point: point.point, takenAt: point.takenAt } : {}) };
+      return {
+        name: item.name,
+        allowed: !refusal,
+        ...(refusal ?? {}),
+        ...(point ? { point: point.point, takenAt: point.takenAt } : {}),
+        ...(operation === 'commit' && item.method === 'native' ? { notes: [NATIVE_COMMIT] } : {}),
+      };
     }),
   );
   return { dryRun: true, verb: operation, target: target.name, members, steps };

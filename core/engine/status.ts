@@ -1,6 +1,6 @@
 // Views over the store for people: status of items, groups, points. Nothing here asks an endpoint.
 import { type Health, healthOf, type Lag, lagOf } from '../domain/health.ts';
-import { type Active, activeSite, type Item } from '../domain/item.ts';
+import { type Active, activeSite, type Item, type ReplicationMethod } from '../domain/item.ts';
 import { allowedOperations, type Operation } from '../domain/operations.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { Core } from '../replication/core.ts';
@@ -14,6 +14,9 @@ export interface ItemView {
   readonly id: string;
   readonly name: string;
   readonly group: string;
+  readonly method: ReplicationMethod;
+  /** Native: what each host said last, by the vendor's name, and whether it still answers. */
+  readonly hosts?: { readonly source?: string; readonly replica?: string };
   readonly source: string;
   readonly replica?: string;
   readonly protection: string;
@@ -45,6 +48,14 @@ export interface StatusView {
     readonly waitingFor?: string;
   }[];
 }
+
+const hostsOf = (seen: NonNullable<NonNullable<Item['native']>['seen']>): NonNullable<ItemView['hosts']> =>
+  Object.fromEntries(
+    Object.entries(seen).map(([end, { state, health, at, unreachable }]) => [
+      end,
+      `${state} (${health})${unreachable ? `, not seen since ${at}` : ''}`,
+    ]),
+  );
 
 export const activeText = (active: Active): string => activeSite(active) ?? String(active);
 
@@ -81,6 +92,8 @@ export const viewItems = async (core: Core): Promise<ItemView[]> => {
       id: item.id,
       name: item.name,
       group: group?.name ?? '',
+      method: item.method,
+      ...(item.native?.seen ? { hosts: hostsOf(item.native.seen) } : {}),
       source: `${item.source.site}/${item.source.endpoint}`,
       ...(item.replica ? { replica: `${item.replica.site}/${item.replica.endpoint}` } : {}),
       protection: item.state.protection,

@@ -94,6 +94,8 @@ const NATIVE_STEPS: Readonly<Partial<Record<ItemOperation, readonly string[]>>> 
   verify: [],
 };
 
+export const NATIVE_COMMIT = 'its replica host deletes all other points: that cannot be undone';
+
 export const NATIVE_PROTECT = [
   'enable replication at the source host, which makes the replica, powered off',
   'start the first copy as the policy says',

@@ -244,4 +244,46 @@ describe('native replication in trouble', () => {
     expect(hosts.machine('hv-a', CRM)).to.include({ power: 'on', state: 'Replicating' });
     expect((await world.item('crm')).state).to.deep.include({ protection: 'Protected', active: { site: 'site-a' } });
   });
+
+  it('is not failed over as planned while its source sends nothing: that is found out before anything is shut down', async () => {
+    await using native = await createNativeWorld();
+    const { world, hosts } = native;
+    await protectNative(native, ['crm']);
+    hosts.machine('hv-a', CRM).state = 'WaitingForStartResynchronize';
+
+    const job = await world.run('failover.planned', { target: 'crm' });
+
+    expect(job.error).to.include({ code: 'STATE_CONFLICT', hint: 'run sync resync' });
+    expect(hosts.machine('hv-a', CRM).power).to.equal('on');
+    expect((await world.item('crm')).state.protection).to.equal('Protected');
+  });
+
+  it('fails over from a home that was rebuilt at the recovery site, after one look at the replica host (S1)', async () => {
+    await using native = await createNativeWorld();
+    const { world, hosts } = native;
+    await protectNative(native, ['crm']);
+    hosts.setPower('hv-a', CRM, 'off');
+    hosts.host('hv-a').down = true;
+    await world.loseStore();
+    await world.engine.start();
+    await world.engine.call('site.adopt', { id: 'site-b' });
+    await world.crashAndRestart();
+
+    await world.do('sync.now', { target: 'crm' });
+    await world.do('failover.unplanned', { target: 'crm', sourceIs: 'unreachable' });
+
+    expect(hosts.machine('hv-b', CRM).power).to.equal('on');
+    expect(hosts.violations).to.deep.equal([]);
+  });
+
+  it('says before a commit that the other points go', async () => {
+    await using native = await createNativeWorld();
+    const { world } = native;
+    await protectNative(native, ['crm']);
+    await world.do('failover.planned', { target: 'crm' });
+
+    const plan = (await world.engine.call('failover.commit', { target: 'crm', dryRun: true })) as { members: { notes?: string[] }[] };
+
+    expect(plan.members[0]?.notes?.join()).to.include('deletes all other points');
+  });
 });

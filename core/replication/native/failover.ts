@@ -2,7 +2,7 @@
 import { DrError, type ForkId, fromErrorRecord, type ItemId, isDrError, type MachineId, toErrorRecord } from '../../contract/index.ts';
 import { setFork, setTest } from '../../domain/decide.ts';
 import type { Item, ItemFork } from '../../domain/item.ts';
-import { isDone, obstacleTo, stageOf } from '../../domain/native.ts';
+import { isDone, obstacleTo, stageOf, verdictOf } from '../../domain/native.ts';
 import type { Flow } from '../../flow/flow.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
@@ -25,6 +25,7 @@ const definitionOf = (item: Item) => ({
 export const assertConnectable = async (core: Core, item: Item, selector: string, doing: Doing): Promise<void> => {
   await productionNics(core, item, definitionOf(item), replicaOf(item).endpoint);
   await selectPoint(core, item, selector);
+  if (item.state.failover?.kind === 'planned' && item.state.failover.phase === 'Quiescing') await assertSends(core, item, doing);
   const status = await statusOf(core, replicaOf(item), doing);
   const stage = stageOf({ role: status.role, state: status.vendorState });
   const byHand = isDone('failover', status) && item.fork === undefined;
@@ -33,6 +34,18 @@ export const assertConnectable = async (core: Core, item: Item, selector: string
   throw new DrError('STATE_CONFLICT', `${item.name} cannot be failed over by its hosts: ${obstacle.reason}`, {
     context: { item: item.id, endpoint: replicaOf(item).endpoint, state: status.vendorState },
     hint: obstacle.way,
+  });
+};
+
+/** A source that sends nothing now will send nothing when it is off: that must not be found out with no copy running. */
+const assertSends = async (core: Core, item: Item, doing: Doing): Promise<void> => {
+  const { role, vendorState: state, health, because } = await statusOf(core, item.source, doing);
+  const seen = { role, state, health, ...(because === undefined ? {} : { because }) };
+  if (health !== 'Critical' && ['replicating', 'prepared'].includes(stageOf(seen))) return;
+  const { sync, next } = verdictOf(seen);
+  throw new DrError('STATE_CONFLICT', `the host of ${item.name} could not send its last changes: ${sync.reason ?? `it is ${state}`}`, {
+    context: { item: item.id, endpoint: item.source.endpoint, state },
+    hint: next ?? 'wait until it replicates, or use failover unplanned',
   });
 };
 
