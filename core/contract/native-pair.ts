@@ -57,7 +57,7 @@ export type NativeSeed =
 export type NativeStep =
   /** At a source that is off: what the other end lacks is sent, and nothing after it. */
   | { readonly do: 'prepare' }
-  /** At the source. Resync also starts a first copy that was never started. */
+  /** At the source. */
   | { readonly do: 'pause' | 'resume' | 'resync' }
   /** At the replica, which stays off. Without a point: the newest state. NICs by their ids at the source. */
   | { readonly do: 'failover'; readonly point?: string; readonly nics: ReadonlyMap<NicId, PlaceId | 'disconnected'> }

@@ -38,7 +38,7 @@ const ROWS = {
     stage: 'copying',
     sync: 'InitialSync',
     says: 'the first copy has not been started',
-    next: 'run sync resync, or start it at the source host',
+    next: 'start it at the source host, or unprotect the machine and protect it again',
   },
   InitialReplicationInProgress: { stage: 'copying', sync: 'InitialSync' },
   WaitingForInitialReplication: { stage: 'copying', sync: 'InitialSync', says: 'the replica host waits for the first copy' },

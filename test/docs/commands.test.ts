@@ -10,6 +10,7 @@ const PAGES = [
   'ARCHITECTURE.md',
   'docs/operator/getting-started.md',
   'docs/operator/concepts.md',
+  'docs/operator/native-replication.md',
   'docs/plugins/vmware.md',
   'docs/plugins/vmware-acceptance.md',
   'docs/integrator/write-a-plugin.md',

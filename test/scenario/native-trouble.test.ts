@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { ENDED } from '../../core/flow/flow.ts';
+import { NativeObserver } from '../../core/replication/native/observer.ts';
 import { listJobs } from '../../core/state/jobs.ts';
 import { createNativeWorld, letPass, type NativeWorld, protectNative } from '../support/native-pair/world.ts';
 import { brokenInvariants } from '../support/rules.ts';
@@ -285,5 +286,32 @@ describe('native replication in trouble', () => {
     const plan = (await world.engine.call('failover.commit', { target: 'crm', dryRun: true })) as { members: { notes?: string[] }[] };
 
     expect(plan.members[0]?.notes?.join()).to.include('deletes all other points');
+  });
+
+  it('a re-protect whose pair is removed by hand fails, and says so, instead of calling the machine protected', async () => {
+    await using native = await createNativeWorld();
+    const { world, hosts } = native;
+    await protectNative(native, ['crm']);
+    hosts.setPower('hv-a', CRM, 'off');
+    hosts.host('hv-a').down = true;
+    await world.do('failover.unplanned', { target: 'crm', sourceIs: 'off' });
+    await world.do('failover.commit', { target: 'crm' });
+    expect(await world.engine.call('point.list', { target: 'crm' })).to.have.length(1);
+    const observer = new NativeObserver(world.engine.core);
+    observer.look([await world.item('crm')]);
+    await observer.idle();
+    expect(await world.engine.call('point.list', { target: 'crm' })).to.deep.equal([]);
+    hosts.copyMs = Number.POSITIVE_INFINITY;
+    hosts.host('hv-a').down = false;
+
+    const { job } = (await world.engine.call('reprotect', { target: 'crm' })) as { job: string };
+    while (!hosts.acts.includes('seed hv-b')) await new Promise((resolve) => setImmediate(resolve));
+    hosts.remove('hv-b', CRM);
+    const ended = await world.engine.settled(job);
+
+    expect(ended.error?.code).to.equal('STATE_CONFLICT');
+    expect((await world.item('crm')).state.protection).to.equal('ReprotectingFailed');
+    await world.do('release', { target: 'crm' });
+    expect(hosts.machine('hv-b', CRM).power).to.equal('on');
   });
 });

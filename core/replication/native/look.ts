@@ -63,6 +63,8 @@ export const noteSighting = async (tx: Db, core: Core, id: Item['id'], end: End,
   const status = 'status' in sighting ? sighting.status : undefined;
   // From a failover to its end the points are those that it was begun with.
   const replicates = ['Protected', 'InitialReplication', 'Reprotecting'].includes(before.state.protection);
+  // What was not chosen is not offered after a commit, whatever the host still keeps.
+  if (before.state.protection === 'FailedOver') await replacePoints(tx, id, []);
   if (end === 'replica' && status?.role === 'replica' && replicates) await replacePoints(tx, id, toPointRecords(before, status));
   const hasPoint = (await listPoints(tx, id)).length > 0;
   const after = await updateItem(tx, id, (item) => {

@@ -23,12 +23,12 @@ export const order = async (core: Core, item: Item, end: End, step: NativeStep, 
     });
   }
   const after = await tell(core, item, end, step, doing);
-  return isDone(step.do, after) || isOptional(step, after) ? after : awaitDone(core, item, end, step.do, doing);
+  return isDone(step.do, after) || isEnough(step, after) ? after : awaitDone(core, item, end, step.do, doing);
 };
 
-/** Hosts that reverse straight after a planned failover have nothing to commit: they stay as they are. */
-const isOptional = (step: NativeStep, { vendorState, role }: NativeStatus): boolean =>
-  step.do === 'commit' && stageOf({ role, state: vendorState }) === 'failed-over';
+/** Hosts that reverse straight after a planned failover have nothing to commit and stay as they are; a short resync is over before it is seen. */
+const isEnough = (step: NativeStep, { vendorState, role }: NativeStatus): boolean =>
+  step.do === 'resync' || (step.do === 'commit' && stageOf({ role, state: vendorState }) === 'failed-over');
 
 /** A failed call may have done its work, or do it yet: the host is asked before anybody is told. */
 const tell = async (core: Core, item: Item, end: End, step: NativeStep, doing: Doing): Promise<NativeStatus> => {

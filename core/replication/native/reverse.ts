@@ -1,5 +1,5 @@
 // Re-protect of a native pair: the machine that runs becomes the source of the one that it came from, and the hosts send what differs.
-import type { ItemId } from '../../contract/index.ts';
+import { DrError, type ItemId } from '../../contract/index.ts';
 import { isTurned } from '../../domain/decide.ts';
 import { assertValid } from '../../domain/validity.ts';
 import type { Flow } from '../../flow/flow.ts';
@@ -13,7 +13,12 @@ export const reverse = async (core: Core, flow: Flow, id: ItemId): Promise<void>
   await turn(core, flow, id);
   // The old source is its own seed: what differs is found by comparing.
   await flow.step(`seed ${id}`, async (doing) => startCopy(core, await itemNow(core, id), doing, { by: 'existing' }));
-  await awaitFirstPoint(core, flow, id);
+  const { copied, because } = await awaitFirstPoint(core, flow, id);
+  if (copied) return;
+  throw new DrError('STATE_CONFLICT', `the hosts have not replicated in the other direction: ${because ?? 'the first copy has failed'}`, {
+    context: { item: id },
+    hint: 'look at the replication in the manager of the hosts; then run reprotect again, or release the machine',
+  });
 };
 
 /** The hosts are told, then item and direction turn round in one transaction. */
