@@ -174,6 +174,32 @@ describe('native replication', () => {
     expect(hosts.host('hv-b').machines.size).to.equal(0);
   });
 
+  for (const { what, spoil } of [
+    {
+      what: 'marked as somebody else’s',
+      spoil: ({ hosts }: NativeWorld) => void hosts.host('hv-b').fences.set(CRM as never, { item: 'theirs', epoch: 1, holder: 'them' }),
+    },
+    { what: 'not marked at all', spoil: ({ hosts }: NativeWorld) => void hosts.host('hv-b').fences.delete(CRM as never) },
+    {
+      what: 'running',
+      spoil: ({ hosts }: NativeWorld) => {
+        hosts.machine('hv-b', CRM).power = 'on';
+      },
+    },
+  ]) {
+    it(`unprotect keeps a replica that is ${what}, and names it`, async () => {
+      await using native = await createNativeWorld();
+      const { world, hosts } = native;
+      await protectNative(native, ['crm']);
+      spoil(native);
+
+      const job = await world.do('unprotect', { target: 'crm' });
+
+      expect((job.result as { leftBehind: string[] }).leftBehind.join()).to.include('replica crm at hv-b');
+      expect(hosts.host('hv-b').machines.has(CRM as never)).to.equal(true);
+    });
+  }
+
   it('unprotect is one-sided when a host is dead, and names what it left', async () => {
     await using native = await createNativeWorld();
     const { world, hosts } = native;
