@@ -29,6 +29,7 @@ export class Timeline {
   #ticker: ReturnType<typeof setInterval> | undefined;
   #pump: ReturnType<typeof setImmediate> | undefined;
   #idleTurns = 0;
+  #holds = 0;
   readonly #onElapsed: (elapsedMs: number) => void;
 
   /** `onElapsed` is told of each step of time, never longer than 25 ms unless the process itself stood still. */
@@ -60,6 +61,16 @@ export class Timeline {
   /** Somebody is at work: time does not jump yet. */
   noteActivity(): void {
     this.#idleTurns = 0;
+  }
+
+  /** Somebody is at work whom the event loop does not show, a process of ours: time does not jump until the function that comes back is called, once. */
+  hold(): () => void {
+    this.#holds++;
+    return () => {
+      this.#holds--;
+      this.#idleTurns = 0;
+      this.#pumpLater();
+    };
   }
 
   /** Runs something later; returns a function that calls it off. */
@@ -121,9 +132,10 @@ export class Timeline {
   }
 
   #pumpLater(): void {
-    if (this.mode !== 'jump' || this.#pump) return;
+    if (this.mode !== 'jump' || this.#pump || this.#holds > 0) return;
     this.#pump = setImmediate(() => {
       this.#pump = undefined;
+      if (this.#holds > 0) return;
       const awaited = this.#events.find((event) => event.awaited);
       if (!awaited) return;
       if (++this.#idleTurns < IDLE_TURNS) return this.#pumpLater();
