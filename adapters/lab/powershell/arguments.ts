@@ -1,7 +1,7 @@
 // Values of parameters: as a request writes them, as earlier steps give them, and as a handler takes them.
 import type { Argument, StepRef, Typed } from '../../powershell/port.ts';
 import { type Cell, PsObject, recordOf, type Shape } from './cells.ts';
-import { failureOf, PsFailure } from './failures.ts';
+import { failureOf, PsFailure, refusal } from './failures.ts';
 
 /** A number that says which .NET type it is; one without is what JSON has, an Int32 or Int64. */
 export class TypedValue {
@@ -38,13 +38,7 @@ export const readArgument = (argument: Argument, found: Found): Value => {
 /** One object is passed as itself, several as a list. */
 const referenced = ({ $step, $property, $where }: StepRef, found: Found): Value => {
   const objects = (found[$step] ?? []).filter((one) => !$where || textOf(one.read($where.property) ?? null) === $where.is.toLowerCase());
-  if (objects.length === 0)
-    throw new PsFailure({
-      category: 'PermissionDenied',
-      id: 'Warmsite.NothingFound',
-      message: `step ${$step} has found nothing`,
-      type: 'System.InvalidOperationException',
-    });
+  if (objects.length === 0) throw refusal('Warmsite.NothingFound', `step ${$step} has found nothing`);
   const values = $property === undefined ? objects : objects.map((one) => plainOf(one.read($property) ?? null));
   return values.length === 1 ? values[0]! : values;
 };

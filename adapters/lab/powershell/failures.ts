@@ -24,6 +24,8 @@ export const HRESULT = {
   secureFailure: 0x80072f8f,
   certificateNotFound: 0x80092004,
   exception: 0x80131500,
+  systemException: 0x80131501,
+  invalidOperation: 0x80131509,
 } as const;
 
 const TEXTS: Readonly<Record<number, string>> = {
@@ -66,6 +68,8 @@ interface Failing {
   readonly hresult?: number;
   readonly innerHresult?: number;
   readonly target?: string;
+  /** What ends the FullyQualifiedErrorId, where it is not the cmdlet; nothing, if empty. */
+  readonly source?: string;
 }
 
 const VIRTUALIZATION = 'Microsoft.HyperV.PowerShell.VirtualizationException';
@@ -83,10 +87,18 @@ export class PsFailure extends Error {
   /** `source`: the name of the class that implements the cmdlet, which ends the FullyQualifiedErrorId. */
   asError(step: number, source: string): PsError {
     const { category, id, message, type = VIRTUALIZATION, hresult = HRESULT.exception, innerHresult = hresult, target = '' } = this.failing;
-    const fqid = source === '' ? id : `${id},${source}`;
+    const from = this.failing.source ?? source;
+    const fqid = from === '' ? id : `${id},${from}`;
     return { step, category, fqid, message, type, hresult: hresult | 0, innerHresult: innerHresult | 0, target };
   }
 }
+
+/** The dispatcher itself will not: an InvalidOperationException of its own. */
+export const refusal = (id: `Warmsite.${string}`, message: string): PsFailure =>
+  new PsFailure({
+    ...{ category: 'PermissionDenied', id, message, source: '' },
+    ...{ type: 'System.InvalidOperationException', hresult: HRESULT.invalidOperation },
+  });
 
 /** What the file system or the management service says by a number. */
 export const win32 = (hresult: number, what: string): PsFailure =>

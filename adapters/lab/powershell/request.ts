@@ -3,7 +3,7 @@ import { CIM_CLASSES, CMDLETS, type Cmdlet, PATTERNS } from '../../powershell/al
 import type { PsError, Step } from '../../powershell/port.ts';
 import { type Found, readArgument, refersToNothing, type Value } from './arguments.ts';
 import { type Cell, PsObject } from './cells.ts';
-import { asPsFailure, PsFailure } from './failures.ts';
+import { asPsFailure, type PsFailure, refusal } from './failures.ts';
 import { sourceOf } from './interface.ts';
 
 export interface Request {
@@ -32,9 +32,6 @@ export interface Ran {
 /** Runs a cmdlet whose name and parameters are on the list. Throws PsFailure for what ends the request. */
 type RunCmdlet = (step: Step, given: ReadonlyMap<string, Value>) => Promise<Ran>;
 
-const refusal = (id: string, message: string): PsFailure =>
-  new PsFailure({ category: 'PermissionDenied', id, message, type: 'System.InvalidOperationException' });
-
 /** Rejects where the session ends. */
 export const runRequest = async ({ steps }: Request, run: RunCmdlet): Promise<Reply> => {
   const replies: StepReply[] = [];
@@ -58,7 +55,7 @@ export const runRequest = async ({ steps }: Request, run: RunCmdlet): Promise<Re
     } catch (error) {
       const failure = asPsFailure(error);
       if (!failure) throw error;
-      return { ok: false, error: failure.asError(index, failure.failing.id.startsWith('Warmsite.') ? '' : sourceOf(step.cmdlet)) };
+      return { ok: false, error: failure.asError(index, sourceOf(step.cmdlet)) };
     }
   }
   return { ok: true, steps: replies };
@@ -121,8 +118,14 @@ const memberOf = (value: Cell, name: string, isOptional: boolean): Cell => {
   const found = value instanceof PsObject ? value.read(name) : propertyOf(value, name);
   if (found !== undefined) return found;
   if (isOptional) return null;
-  throw refusal('Warmsite.NoProperty', `${value instanceof PsObject ? value.type : typeof value} has no property ${name}`);
+  throw refusal('Warmsite.NoProperty', `${value instanceof PsObject ? typeNameOf(value) : typeof value} has no property ${name}`);
 };
+
+/** The first of PSTypeNames: an instance of WMI is called by its class, too. */
+const typeNameOf = ({ type }: PsObject): string =>
+  /^(Msvm|MSFT)_/.test(type) ? `Microsoft.Management.Infrastructure.CimInstance#${namespaceOf(type)}/${type}` : type;
+
+const namespaceOf = (type: string): string => (type.startsWith('Msvm') ? 'root/virtualization/v2' : 'ROOT/Microsoft/Windows/Storage');
 
 /** Of what is no object to us. */
 const propertyOf = (value: NonNullable<Cell>, name: string): Cell | undefined => {

@@ -7,7 +7,7 @@ import type { Value } from './arguments.ts';
 import { PsObject } from './cells.ts';
 import { CMDLET_HANDLERS } from './cmdlets.ts';
 import { type Addressed, addressed, isClustered, isHv } from './fabric.ts';
-import { asPsFailure, failureOf, injectedError, PsFailure } from './failures.ts';
+import { asPsFailure, failureOf, HRESULT, injectedError, PsFailure } from './failures.ts';
 import { cmdletRow } from './interface.ts';
 import type { At, HostRecord, PsContext, PsSession } from './model.ts';
 import { atOf, forgetHost, move, stopService, takeDown } from './nodes.ts';
@@ -180,11 +180,12 @@ export class HostSession {
     const { module } = cmdletRow(cmdlet);
     if (module === 'virtualmachinemanager' ? role === 'vmm' : role === 'host' && (module !== 'FailoverClusters' || isClustered(hyperv)))
       return;
+    const target = `${module}\\${cmdlet}`;
     throw new PsFailure({
-      category: 'ObjectNotFound',
-      id: 'CommandNotFoundException',
-      message: `The term '${cmdlet}' is not recognized as a name of a cmdlet.`,
+      ...{ category: 'ObjectNotFound', id: 'CommandNotFoundException', source: 'Microsoft.PowerShell.Commands.GetCommandCommand', target },
+      message: `The term '${target}' is not recognized as a name of a cmdlet, function, script file, or executable program.\nCheck the spelling of the name, or if a path was included, verify that the path is correct and try again.`,
       type: 'System.Management.Automation.CommandNotFoundException',
+      hresult: HRESULT.systemException,
     });
   }
 }

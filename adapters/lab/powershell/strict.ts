@@ -3,13 +3,19 @@
 import type { Cmdlet } from '../../powershell/allowed.ts';
 import { Bound, TypedValue, type Value } from './arguments.ts';
 import { PsObject } from './cells.ts';
-import { PsFailure } from './failures.ts';
+import { HRESULT, PsFailure } from './failures.ts';
 import { type CmdletRow, cmdletRow, type Parameter, type ParameterSet } from './interface.ts';
 
-const BINDING = 'System.Management.Automation.ParameterBindingException';
+const AUTOMATION = 'System.Management.Automation.';
 
 const refused = (id: string, message: string, category: 'InvalidArgument' | 'InvalidData' = 'InvalidArgument'): PsFailure =>
-  new PsFailure({ category, id, message, type: BINDING });
+  new PsFailure({
+    category,
+    id,
+    message,
+    type: `${AUTOMATION}ParameterBinding${category === 'InvalidData' ? 'Validation' : ''}Exception`,
+    hresult: HRESULT.systemException,
+  });
 
 export const bind = (cmdlet: Cmdlet, given: ReadonlyMap<string, Value>): Bound => {
   const row = cmdletRow(cmdlet);
