@@ -50,7 +50,7 @@ function Get-DrMember($Value, [string]$Name, [bool]$Optional) {
     $property = $Value.PSObject.Properties[$Name]
     if ($null -ne $property) { return , $property.Value }
     if ($Optional) { return $null }
-    throw (New-Refusal 'Warmsite.NoProperty' "$($Value.GetType().Name) has no property $Name")
+    throw (New-Refusal 'Warmsite.NoProperty' "$($Value.PSObject.TypeNames[0]) has no property $Name")
 }
 
 function Select-DrProperty($Object, $Paths) {
