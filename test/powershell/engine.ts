@@ -4,6 +4,7 @@ import { delimiter, join } from 'node:path';
 import { createOpenPowerShell } from '../../adapters/powershell/open.ts';
 import type { PowerShell } from '../../adapters/powershell/port.ts';
 import { DrError } from '../../core/contract/index.ts';
+import { MockModules } from './mock/modules.ts';
 
 const places = (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, 'pwsh'));
 
@@ -33,4 +34,13 @@ export const openEngine = async (modules: string): Promise<PowerShell> => {
     if (before === undefined) delete process.env['PSModulePath'];
     else process.env['PSModulePath'] = before;
   }
+};
+
+/** Mock modules for a suite; where they cannot be had, the suite says why and is left out. */
+export const mockModules = (suite: { skip(): never }): Promise<MockModules> => {
+  if (pwsh !== undefined && process.platform !== 'win32') return MockModules.make(pwsh);
+  process.stdout.write(
+    `      ${pwsh === undefined ? MISSING : 'Windows has modules of these names: the mock modules are for other systems'}\n`,
+  );
+  return suite.skip();
 };

@@ -1,5 +1,5 @@
 // The plugin over simulated hosts in process, as the conformance kit wants it.
-import { createEstate, type InProcessEstate } from '../../../../adapters/lab/in-process.ts';
+import { createEstate, type InProcessEstate, type InProcessOptions } from '../../../../adapters/lab/in-process.ts';
 import { createLabAgent } from '../../../../adapters/lab/powershell/agent.ts';
 import type { Subject } from '../../../../core/conformance/index.ts';
 import { DrError, type Plugin } from '../../../../core/contract/index.ts';
@@ -26,8 +26,11 @@ export const pluginOver = (estate: InProcessEstate): Plugin =>
   });
 
 /** A fresh estate for each subject: one host, or a cluster of two. */
-export const hypervSubject = async (kind: 'host' | 'cluster' | 'vmm' = 'host'): Promise<HypervSubject> => {
-  const estate = createEstate({ spec: kitEstate('hyperv', kind === 'host' ? undefined : ['hv-1', 'hv-2'], kind) });
+export const hypervSubject = async (
+  kind: 'host' | 'cluster' | 'vmm' = 'host',
+  openEstate: (options: InProcessOptions) => InProcessEstate | Promise<InProcessEstate> = createEstate,
+): Promise<HypervSubject> => {
+  const estate = await openEstate({ spec: kitEstate('hyperv', kind === 'host' ? undefined : ['hv-1', 'hv-2'], kind) });
   const plugin = pluginOver(estate);
   const config = { address: 'endpoint', kind, transport: 'local', ...KIT_ACCOUNT };
   const call = callOf({ deadlineMs: 10_000 });
