@@ -109,6 +109,14 @@ describe('the check of an endpoint', () => {
       (ground) => ground.estate.control.call('lab.setHost', { endpoint: 'endpoint', host: 'hv-2', up: false }),
     ],
     [
+      'a node that has been down for long',
+      'HOST_SILENT',
+      async (ground) => {
+        await ground.estate.control.call('lab.setHost', { endpoint: 'endpoint', host: 'hv-2', up: false });
+        await ground.estate.control.call('lab.advance', { ms: 60_000 });
+      },
+    ],
+    [
       'a service that is stopped',
       'HOST_SILENT',
       (ground) => ground.fault({ method: 'ps.Get-VMHost', times: 1, act: { vmmsStopsMs: 60_000 } }),

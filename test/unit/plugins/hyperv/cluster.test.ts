@@ -98,6 +98,18 @@ describe('a machine of a cluster', () => {
     expect(machine.power).to.equal('on');
   });
 
+  it('is listed again as soon as its node is known to be down, without the machines of that node', async () => {
+    const { ground, session, id } = await cluster();
+    await using _ = ground;
+    await setHost(ground, 'hv-1', false);
+    const list = () => Array.fromAsync(session.inventory.listMachines({}, callOf()));
+    expect((await errorOf(list())).code).to.equal('CONNECTION_REFUSED');
+
+    expect(await list()).to.deep.equal([]);
+    await advance(ground, 5_000);
+    expect((await list()).map((one) => one.id)).to.deep.equal([id]);
+  });
+
   it('that two nodes show at once is listed once', async () => {
     const { ground, session } = await cluster();
     await using _ = ground;

@@ -91,6 +91,20 @@ describe('a disk of a replica', () => {
     await disk.write(0, new Uint8Array(512).fill(1), callOf());
   });
 
+  it('is waited for while its machine, which was just turned off, still has it open', async () => {
+    await using one = await made();
+    const vm = { cmdlet: 'Get-VM', params: { Id: one.replica } } as const;
+    await one.ground.byHand([
+      vm,
+      { cmdlet: 'Start-VM', params: { VM: { $step: 0 } } },
+      { cmdlet: 'Stop-VM', params: { VM: { $step: 0 }, TurnOff: true, Force: true } },
+    ]);
+
+    await using disk = await open(one);
+
+    expect(disk.sizeBytes).to.equal(MIB);
+  });
+
   it('is not written while a fork stands on it', async () => {
     for (const purpose of ['failover', 'test'] as const) {
       await using one = await made();
@@ -148,14 +162,17 @@ describe('whoever calls off', () => {
     const session = await ground.connect();
     const { id } = await ground.machine(session, 'web');
     const next = await ground.connect();
-    await ground.fault({ method: 'ps.Connect', nth: 1, act: { delayMs: 500 } });
+    await ground.fault({ method: 'ps.Connect', times: 10, act: { delayMs: 500 } });
     const abort = new AbortController();
+    const startedMs = ground.estate.clock.now();
 
     const first = next.inventory.getMachine(id, callOf({ signal: abort.signal }));
     const second = next.inventory.getMachine(id, callOf());
+    await ground.estate.clock.sleep(100);
     abort.abort(new Error('called off'));
 
     expect(await first.catch((error: unknown) => error)).to.equal(abort.signal.reason);
     expect((await second).id).to.equal(id);
+    expect(ground.estate.clock.now()).to.be.at.least(startedMs + 500);
   });
 });

@@ -116,6 +116,48 @@ describe('a process that ends between two steps', () => {
     });
   }).timeout(30_000);
 
+  it('of a disk that is added does not take away what hangs in the machine already', async () => {
+    await using one = await made();
+    const { ground, replica } = one;
+    const { spec } = one.source;
+    const wanted = { ...spec, disks: [...spec.disks, { ...spec.disks[1]!, id: 'third' as never, slot: 'scsi0:7' }] };
+    const call = { operationId: 'reshape' };
+    await ground.cutOff({ after: 3, how: 'killed' }, (more) =>
+      one.session.target!.reshapeReplica(replica, wanted, callOf({ ...call, ...more })),
+    );
+    expect(ground.hv(replica).drives).to.have.length(3);
+    const session = await ground.connect();
+    const from = ground.seen.length;
+
+    await session.target!.reshapeReplica(replica, wanted, callOf(call));
+
+    expect(ground.cmdlets(from)).not.to.include('Remove-Item');
+  });
+
+  it('of a disk that could not be made takes half of its file away', async () => {
+    await using one = await made();
+    const { ground, replica, session } = one;
+    const { spec } = one.source;
+    const wanted = { ...spec, disks: [...spec.disks, { ...spec.disks[1]!, id: 'third' as never, slot: 'scsi0:7' }] };
+
+    const isCut = await ground.cutOff({ after: 2, how: 'lost' }, (more) => session.target!.reshapeReplica(replica, wanted, callOf(more)));
+
+    expect(isCut).to.equal(true);
+    expect(copies(ground)).to.have.length(2);
+  });
+
+  it('of a fork with a card that its replica lacks leaves one such card', async () => {
+    const withCard = (one: Made) => ({ ...one.source.spec, nics: [...one.source.spec.nics, { id: 'more' as never }] });
+    await cutAtEach<Made>({
+      start: made,
+      work: (one, session, more) =>
+        forkOf({ ...one, session }, { spec: withCard(one), newGenerationId: false, call: { ...more, operationId: 'fork' } }),
+      check: async ({ ground, replica, source: { spec } }, _, cut) => {
+        expect(ground.hv(replica).adapters, cut).to.have.length(spec.nics.length + 1);
+      },
+    });
+  }).timeout(30_000);
+
   it('of a disk that is deleted leaves neither file nor drive', async () => {
     await cutAtEach<Made>({
       start: made,
