@@ -10,8 +10,9 @@ export const releaseOrphans = async (core: Core, { source }: EndpointSession, ca
   if (source?.kind !== 'snapshot') return 0;
   let released = 0;
   for await (const snapshot of source.listSnapshots(call())) {
-    if (await isNeeded(core, snapshot)) continue;
-    await source.releaseSnapshot(snapshot.id, 'abandoned', call());
+    const outcome = await outcomeOf(core, snapshot);
+    if (outcome === 'needed') continue;
+    await source.releaseSnapshot(snapshot.id, outcome, call());
     released += 1;
   }
   return released;
@@ -19,11 +20,15 @@ export const releaseOrphans = async (core: Core, { source }: EndpointSession, ca
 
 /**
  * Asked for each when it has been seen: a cycle or job that began since has its intent on record before its snapshot exists, and a list of
- * those that were open at the beginning would take what they have just made for a leftover.
+ * those that were open at the beginning would take what they have just made for a leftover. A cycle that is open and that nobody runs has
+ * stored its points or never will; only its snapshot could not be released, because its site had gone.
  */
-const isNeeded = async ({ store }: Core, { operationId }: Snapshot): Promise<boolean> => {
-  const cycle = await findCycle(store.db, operationId.slice(0, operationId.lastIndexOf('/')));
-  if (cycle && cycle.endedAt === undefined) return true;
-  const job = await findJob(store.db, operationId.split('/')[0] ?? '');
-  return job !== undefined && job.endedAt === undefined;
+const outcomeOf = async (core: Core, { operationId }: Snapshot): Promise<'needed' | 'sealed' | 'abandoned'> => {
+  const { db } = core.store;
+  const cycle = await findCycle(db, operationId.slice(0, operationId.lastIndexOf('/')));
+  const job = await findJob(db, operationId.split('/')[0] ?? '');
+  if (job && job.endedAt === undefined) return 'needed';
+  if (cycle?.endedAt !== undefined || !cycle) return 'abandoned';
+  if (core.activeCycles.has(cycle.id)) return 'needed';
+  return cycle.phase === 'stored' ? 'sealed' : 'abandoned';
 };

@@ -6,7 +6,7 @@ import { World } from '../support/world.ts';
 
 describe('a sweep', () => {
   for (const [what, machine, endpoint, method, read] of [
-    ['a cycle', 'erp-web', 'vmm-a', 'source.listSnapshots', 'disk.read'],
+    ['a cycle', 'erp-web', 'vmm-a', 'ps.Get-VMSnapshot', 'agent.read'],
     ['a cycle at a vCenter', 'shop-web', 'vcenter-a', 'vim.CreateContainerView', 'device.read'],
   ] as const) {
     it(`leaves the snapshot of ${what} that began after it did`, async () => {
@@ -42,5 +42,25 @@ describe('a cycle', () => {
 
     expect(cycle.state).to.equal('Succeeded');
     expect((await vim.get(vm, 'snapshot'))['snapshot']).to.equal(undefined);
+  });
+
+  it('gives back the snapshot of a cycle before, which could not be released, without waiting for a sweep', async () => {
+    for (const { machine, read, release } of [
+      { machine: 'shop-web', read: 'device.read', release: 'vim.RemoveSnapshot_Task' },
+      { machine: 'erp-web', read: 'agent.read', release: 'ps.Msvm_VirtualSystemSnapshotService.DestroySnapshot' },
+    ]) {
+      await using world = await World.create({ writesPerSecond: 60 });
+      await world.protect([machine]);
+      for (const method of [read, release]) await world.lab.control.call('lab.addFault', { rule: { method, act: { error: 'INTERNAL' } } });
+      await world.advance(2_000);
+      await world.run('sync.now', { target: machine });
+      await world.lab.control.call('lab.clearFaults', {});
+      await world.advance(2_000);
+
+      const cycle = await world.run('sync.now', { target: machine });
+
+      expect(cycle.state, machine).to.equal('Succeeded');
+      expect((await world.status()).leftovers.filter(({ kind }) => kind === 'snapshot')).to.deep.equal([]);
+    }
   });
 });
