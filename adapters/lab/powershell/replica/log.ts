@@ -15,7 +15,6 @@ export class ReplicationLog {
 
   /** Later writes go to a new one. */
   close(sizeBytes: number): Extent[] {
-    if (this.#closed) this.#open.addAll(this.#closed);
     this.#closed = this.#open;
     this.#open = new SparseBitmap();
     return extentsOf(this.#closed, sizeBytes);
