@@ -18,6 +18,7 @@ import { Disks } from './disks.ts';
 import { Fabric, type FabricKind } from './fabric.ts';
 import { epochsAt, fenceFacet } from './fence.ts';
 import { inventoryOf } from './inventory.ts';
+import { nativePairOf } from './native.ts';
 import { networkFacet } from './network.ts';
 import { powerFacet } from './power.ts';
 import { sourceOf } from './source.ts';
@@ -163,6 +164,7 @@ const assemble = (fabric: Fabric, disks: Disks): Session => {
     target: targetOf(ground),
     network: networkFacet(ground),
     fence: fenceFacet(fabric, epochs),
+    nativePair: nativePairOf({ fabric, epochs }),
     check: (call) => check(fabric, disks, call),
     [Symbol.asyncDispose]: async () => {
       await disks[Symbol.asyncDispose]();

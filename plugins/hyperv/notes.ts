@@ -49,6 +49,8 @@ export interface Marks {
   readonly cycle?: CycleMark;
   /** Checkpoints of sealed cycles, by what is left of them: the reference point that each became. */
   readonly points?: Readonly<Record<string, string>>;
+  /** Hyper-V replicates it from here: whatever it becomes when that is reversed, it was no copy of ours. */
+  readonly origin?: true;
   /** Of a replica: a machine of its own stands, or stood, on its disks. */
   readonly lent?: true;
   /** Of a machine that is not whole yet: the files that it was to get, which may be there and on none of its drives. */

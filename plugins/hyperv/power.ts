@@ -48,7 +48,7 @@ export const powerOff = async (fabric: Fabric, id: MachineId, call: Call): Promi
 };
 
 /** Stop-VM is back before the process of the machine has closed its files; until then nothing about the machine can be changed. */
-const awaitClosed = async (fabric: Fabric, id: MachineId, call: Call): Promise<void> => {
+export const awaitClosed = async (fabric: Fabric, id: MachineId, call: Call): Promise<void> => {
   const steps: Step[] = [
     vmById(id, ['Id']),
     { cmdlet: 'Get-VHD', params: { VMId: { $step: 0, $property: 'Id' } }, select: ['Attached', 'DiskNumber?'], collect: true },
