@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { codeOf, HOUR, MIB, MINUTE, Pair, step } from './pair.ts';
@@ -206,5 +207,21 @@ describe('a machine that its host replicates', () => {
     // 4800 cycles.
     expect(pair.end('hv-a')!.statistics.successful).to.be.within(12, 13);
     expect(user / 1000).to.be.below(3000);
+  });
+});
+
+describe('replication by the system’s own clock', () => {
+  it('copies and sends as by any other', async () => {
+    await using pair = await Pair.open({ clock: 'real' });
+    const until = async (is: () => boolean) => {
+      while (!is()) await once(pair.lab.estate.changed, 'any');
+    };
+    await pair.enable({ ReplicationFrequencySec: 30 });
+    await pair.on('hv-a', 'Start-VMInitialReplication');
+    await until(() => pair.end('hv-a')!.statistics.successful === 1);
+
+    expect(pair.states()).to.deep.equal(['Replicating', 'Replicating']);
+    expect(pair.end('hv-a')!.nextMs! - Date.now()).to.be.within(28_000, 30_000);
+    expect(pair.digests('hv-b')).to.deep.equal(pair.digests('hv-a'));
   });
 });
