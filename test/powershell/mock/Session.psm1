@@ -16,6 +16,7 @@ function global:New-PSSession {
     }
     $env:PSModulePath = @($answer['modules'] | ForEach-Object { Join-Path $env:WARMSITE_MOCK_MODULES ([string]$_) }) -join [IO.Path]::PathSeparator
     $runspace = [runspacefactory]::CreateRunspace([initialsessionstate]::CreateDefault2())
+    $runspace.ThreadOptions = 'ReuseThread'
     $runspace.Open()
     $shell = [powershell]::Create()
     $shell.Runspace = $runspace

@@ -15,8 +15,8 @@ import { TwinServer } from './twin-server.ts';
 export interface TrueEstate extends InProcessEstate {
   /** Parameter sets that PowerShell has chosen otherwise than the twin. */
   readonly disagreements: readonly string[];
-  /** Sessions that were begun so far. */
-  readonly sessions: () => number;
+  /** Resolves when nobody waits for PowerShell: whoever moves the clock by hand must not move it meanwhile. */
+  readonly quiet: () => Promise<void>;
 }
 
 /** An estate in process whose Hyper-V hosts are spoken to through a true PowerShell. */
@@ -34,11 +34,9 @@ export const createTrueEstate = async (modules: MockModules, options: InProcessO
       throw new DrError('INTERNAL', 'nobody asked for SSH');
     },
   });
-  let sessions = 0;
   const shells = new Set<PowerShell>();
   const openPowerShell: OpenPowerShell = async ({ host, transport }, open) => {
     const { username, password } = transport as { readonly username?: string; readonly password?: string };
-    sessions++;
     const shell = await waits.during(() => openTrue({ host, transport: { kind: 'local', executable, username, password } }, open));
     shells.add(shell);
     return {
@@ -54,7 +52,7 @@ export const createTrueEstate = async (modules: MockModules, options: InProcessO
     ...lab,
     openPowerShell,
     disagreements: server.disagreements,
-    sessions: () => sessions,
+    quiet: () => waits.over(),
     [Symbol.asyncDispose]: async () => {
       for (const shell of shells) await shell[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
@@ -67,7 +65,7 @@ export const createTrueEstate = async (modules: MockModules, options: InProcessO
 class Waits {
   readonly #hold: () => () => void;
   #count = 0;
-  #release: (() => void) | undefined;
+  #waiting: { readonly over: Promise<void>; end(): void } | undefined;
 
   constructor(hold: () => () => void) {
     this.#hold = hold;
@@ -75,10 +73,10 @@ class Waits {
 
   count(change: number): void {
     this.#count += change;
-    if (this.#count > 0) this.#release ??= this.#hold();
+    if (this.#count > 0) this.#waiting ??= this.#begun();
     else {
-      this.#release?.();
-      this.#release = undefined;
+      this.#waiting?.end();
+      this.#waiting = undefined;
     }
   }
 
@@ -89,6 +87,20 @@ class Waits {
     } finally {
       this.count(-1);
     }
+  }
+
+  async over(): Promise<void> {
+    await this.#waiting?.over;
+  }
+
+  #begun() {
+    const release = this.#hold();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const end = (): void => {
+      release();
+      resolve();
+    };
+    return { over: promise, end };
   }
 }
 

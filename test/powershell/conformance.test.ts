@@ -1,0 +1,42 @@
+// The hyperv plugin through a true PowerShell: the real client, the shipped dispatcher, and mock modules in the vendors' place.
+import { expect } from 'chai';
+import { after, before, describe, it } from 'mocha';
+import { runConformance, type Subject } from '../../core/conformance/index.ts';
+import { hypervSubject } from '../unit/plugins/hyperv/subject.ts';
+import { mockModules } from './engine.ts';
+import type { MockModules } from './mock/modules.ts';
+import { createTrueEstate, type TrueEstate } from './mock/open.ts';
+
+/** A session takes a second or more to begin here; the time of the lab stands still meanwhile. */
+const patient = ({ lab, scale, ...subject }: Subject, { quiet }: TrueEstate): Subject => {
+  if (!lab) throw new Error('the subject has no lab');
+  const advance = async (ms: number): Promise<void> => {
+    await quiet();
+    await lab.advance(ms);
+  };
+  return { ...subject, lab: { ...lab, advance }, scale: { ...scale, caseTimeoutMs: 60_000 } };
+};
+
+describe('the hyperv plugin through a true PowerShell', function () {
+  this.timeout(240_000);
+  let modules: MockModules;
+
+  before(async function () {
+    modules = await mockModules(this);
+  });
+  after(() => modules?.[Symbol.asyncDispose]());
+
+  for (const kind of ['host', 'cluster', 'vmm'] as const) {
+    it(`keeps the contract at a ${kind}`, async () => {
+      let estate: TrueEstate | undefined;
+      await using made = await hypervSubject(kind, async (options) => (estate = await createTrueEstate(modules, options)));
+
+      const { results, leftBehind } = await runConformance(patient(made.subject, estate!));
+
+      expect(results.flatMap((one) => (one.outcome === 'failed' ? [`${one.id}: ${one.seen}`] : []))).to.deep.equal([]);
+      expect(leftBehind).to.deep.equal([]);
+      expect(results.filter(({ outcome }) => outcome === 'passed')).to.have.length.above(100);
+      expect(estate?.disagreements).to.deep.equal([]);
+    });
+  }
+});
