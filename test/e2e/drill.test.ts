@@ -19,7 +19,7 @@ const digestOf = (path: string): string => createHash('sha256').update(readFileS
 
 describe('the drill', () => {
   it('moves machines and a disk of the user there and back, loses a site, and finds every copy identical', async function () {
-    this.timeout(180_000);
+    this.timeout(480_000);
     const folder = mkdtempSync(join(tmpdir(), 'ws-drill-'));
     try {
       const image = join(folder, 'own.img');

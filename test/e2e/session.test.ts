@@ -58,7 +58,7 @@ describe('the command line over a lab', () => {
   });
 
   it('speaks to a running engine, leaves its job to it on Ctrl-C, and ends in order', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     const engine = session.start('serve');
@@ -93,7 +93,7 @@ describe('the command line over a lab', () => {
   });
 
   it('leaves its own job Interrupted on Ctrl-C, and goes on with it first at the next change', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     await using lab = await session.control();
@@ -115,7 +115,7 @@ describe('the command line over a lab', () => {
   });
 
   it('goes on with the job of an engine that was killed', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     const engine = session.start('serve');
@@ -137,7 +137,7 @@ describe('the command line over a lab', () => {
   });
 
   it('tells trouble with its exit code, what it is about and the next step', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     await session.run('protect', 'shop-db', '--policy', 'lab', '--to', 'site-b');
@@ -167,7 +167,7 @@ describe('the command line over a lab', () => {
   });
 
   it('carries on when an endpoint is dark, and says which', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     await session.run('protect', 'erp-db', '--policy', 'lab', '--to', 'site-b');
@@ -189,7 +189,7 @@ describe('the command line over a lab', () => {
   });
 
   it('refuses a vCenter with another certificate until somebody has compared it', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     await using lab = await session.control();
@@ -218,7 +218,7 @@ describe('the command line over a lab', () => {
   });
 
   it('treats a hostile name as a name, everywhere', async function () {
-    this.timeout(60_000);
+    this.timeout(180_000);
     await using session = new LabSession();
     await session.run('lab', 'up', '--machines', '2');
     const name = '"; Remove-VM * $(reboot) ../../x\n\u001b[31m😀';
