@@ -10,7 +10,7 @@ const statusOf = async (session: LabSession): Promise<StatusView> => (await sess
 
 describe('the command line over a lab', () => {
   it('takes a machine from nothing through test, planned failover, commit and failback, without a running engine', async function () {
-    this.timeout(90_000);
+    this.timeout(180_000);
     await using session = new LabSession();
 
     const up = await session.run('lab', 'up', '--machines', '2');
