@@ -26,16 +26,22 @@ describe('the hyperv plugin through a true PowerShell', function () {
   });
   after(() => modules?.[Symbol.asyncDispose]());
 
-  for (const kind of ['host', 'cluster', 'vmm'] as const) {
+  // What a cluster and a VMM server do otherwise than a host; whatever else they do goes to a host in the end, and takes minutes.
+  const others = { only: ['SES', 'ERR', 'INV', 'PWR', 'SNP', 'TGT'] };
+  for (const { kind, selection, atLeast } of [
+    { kind: 'host', selection: {}, atLeast: 100 },
+    { kind: 'cluster', selection: others, atLeast: 40 },
+    { kind: 'vmm', selection: others, atLeast: 40 },
+  ] as const) {
     it(`keeps the contract at a ${kind}`, async () => {
       let estate: TrueEstate | undefined;
       await using made = await hypervSubject(kind, async (options) => (estate = await createTrueEstate(modules, options)));
 
-      const { results, leftBehind } = await runConformance(patient(made.subject, estate!));
+      const { results, leftBehind } = await runConformance(patient(made.subject, estate!), selection);
 
       expect(results.flatMap((one) => (one.outcome === 'failed' ? [`${one.id}: ${one.seen}`] : []))).to.deep.equal([]);
       expect(leftBehind).to.deep.equal([]);
-      expect(results.filter(({ outcome }) => outcome === 'passed')).to.have.length.above(100);
+      expect(results.filter(({ outcome }) => outcome === 'passed')).to.have.length.above(atLeast);
       expect(estate?.disagreements).to.deep.equal([]);
     });
   }

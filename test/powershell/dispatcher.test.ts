@@ -1,4 +1,6 @@
 // The shipped dispatcher on a true PowerShell.
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import fc from 'fast-check';
@@ -138,6 +140,21 @@ describe('the dispatcher on a true PowerShell', function () {
       expect(error.context['vendorCode']).to.match(/Warmsite\.(NotAllowed|NoProperty)/);
     });
   }
+
+  it('deletes the one file that is named, whatever its name would match', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'warmsite-dispatcher-'));
+    try {
+      for (const name of ['[ab].vhdx', 'a.vhdx', 'b.avhdx']) await writeFile(join(folder, name), '');
+
+      await shell.run([{ cmdlet: 'Remove-Item', params: { LiteralPath: join(folder, '[ab].vhdx') } }]);
+      const gone = await errorOf(shell.run([{ cmdlet: 'Remove-Item', params: { LiteralPath: join(folder, '[ab].vhdx') } }]));
+
+      expect(await readdir(folder)).to.have.members(['a.vhdx', 'b.avhdx']);
+      expect(gone.code).to.equal('NOT_FOUND');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
 
   it('carries 10,000 hostile texts there and back, and runs none', async () => {
     const texts = fc.sample(fc.oneof(fc.string({ unit: 'binary', maxLength: 40 }), fc.constantFrom(...HOSTILE)), {

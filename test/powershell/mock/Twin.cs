@@ -18,6 +18,16 @@ namespace Warmsite.Mock
     public class TwinObject
     {
         internal int Reference;
+        JsonObject properties;
+        int asOf;
+
+        // All at once, as they are since a cmdlet has run last: a request asks for many of an object.
+        internal object Read(string name)
+        {
+            if (properties is null || asOf != Twin.Runs) properties = (JsonObject)Twin.Ask(new JsonObject { ["read"] = Reference })["properties"];
+            asOf = Twin.Runs;
+            return Values.Decode(properties[name]);
+        }
 
         public override string ToString() => (string)Twin.Ask(new JsonObject { ["text"] = Reference })["text"];
     }
@@ -25,17 +35,17 @@ namespace Warmsite.Mock
     // Looked up as it is asked for: objects lead to others without end.
     sealed class TwinProperty : PSNoteProperty
     {
-        readonly int reference;
+        readonly TwinObject twin;
 
-        public TwinProperty(int reference, string name) : base(name, null) { this.reference = reference; }
+        public TwinProperty(TwinObject twin, string name) : base(name, null) { this.twin = twin; }
 
         public override object Value
         {
-            get => Values.Decode(Twin.Ask(new JsonObject { ["read"] = reference, ["property"] = Name })["value"]);
+            get => twin.Read(Name);
             set => throw new SetValueException(Name + " is read-only");
         }
 
-        public override PSMemberInfo Copy() => new TwinProperty(reference, Name);
+        public override PSMemberInfo Copy() => new TwinProperty(twin, Name);
     }
 
     public abstract class TwinCmdlet : PSCmdlet
@@ -53,6 +63,7 @@ namespace Warmsite.Mock
         static readonly HashSet<string> Common = new HashSet<string>(Cmdlet.CommonParameters.Concat(Cmdlet.OptionalCommonParameters), StringComparer.OrdinalIgnoreCase);
         static readonly BlockingCollection<string> Lines = new BlockingCollection<string>();
         static StreamWriter writer;
+        internal static int Runs;
 
         // Opens a session at a host. What comes back says why not, or which modules the host has.
         public static JsonObject Connect(string path, string host, string username, string password)
@@ -90,6 +101,7 @@ namespace Warmsite.Mock
             foreach (var pair in given) if (!Common.Contains(pair.Key)) bound[pair.Key] = Values.Encode(pair.Value);
             // A cmdlet that is to stop goes on with no other object.
             var stops = given.TryGetValue("ErrorAction", out var action) && (ActionPreference)action == ActionPreference.Stop;
+            Runs++;
             var answer = Ask(new JsonObject { ["run"] = name, ["set"] = cmdlet.ParameterSetName, ["bound"] = bound, ["collect"] = !stops });
             foreach (var warning in (JsonArray)answer["warnings"]) cmdlet.WriteWarning((string)warning);
             foreach (var failure in (JsonArray)answer["failures"]) cmdlet.WriteError(RecordOf((JsonObject)failure));
@@ -178,7 +190,7 @@ namespace Warmsite.Mock
             // As PowerShell calls an instance of a class (about_Type_Accelerators has no word of it; seen on 5.1 and 7).
             if (isCim) made.TypeNames.Insert(0, of.FullName + (type.StartsWith("Msvm_") ? "#root/virtualization/v2/" : "#ROOT/Microsoft/Windows/Storage/") + type);
             else if (of == typeof(TwinObject)) made.TypeNames.Insert(0, type);
-            foreach (var name in names) made.Properties.Add(new TwinProperty(reference, (string)name));
+            foreach (var name in names) made.Properties.Add(new TwinProperty(twin, (string)name));
             return made;
         }
 

@@ -17,7 +17,6 @@ interface Question {
   readonly username?: string | null;
   readonly password?: string | null;
   readonly read?: number;
-  readonly property?: string;
   readonly text?: number;
   readonly run?: Cmdlet;
   readonly set?: string;
@@ -93,9 +92,9 @@ class TwinSession {
   }
 
   async #answer(question: Question): Promise<Json> {
-    const { open, read, property = '', text, run } = question;
+    const { open, read, text, run } = question;
     if (open !== undefined) return this.#open(open, question);
-    if (read !== undefined) return { value: this.#references.property(read, property) };
+    if (read !== undefined) return { properties: this.#references.properties(read) };
     if (text !== undefined) return { text: String(this.#references.at(text)) };
     this.#working(true);
     try {

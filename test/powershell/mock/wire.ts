@@ -20,9 +20,13 @@ export class References {
     return { $object: this.#objects.push(object) - 1, type, names: Object.keys(shape.properties) };
   }
 
-  property(reference: number, name: string): Json {
-    const object = this.at(reference);
-    return this.#cell(object.read(name) ?? null, integerOf(object.type, name), isIdentity(object.type, name));
+  properties(reference: number): Json {
+    const { shape, type, of } = this.at(reference);
+    const rows = Object.entries(shape.properties).map(([name, read]) => [
+      name,
+      this.#cell(read(of), integerOf(type, name), isIdentity(type, name)),
+    ]);
+    return Object.fromEntries(rows) as Json;
   }
 
   /** What PowerShell has bound. */
