@@ -11,6 +11,7 @@ const NAMES = [
   'first-copy-sparse',
   'machines-1000',
   'vsphere-client',
+  'hyperv-inventory',
   'vsphere-inventory',
 ];
 
