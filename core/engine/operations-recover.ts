@@ -7,8 +7,9 @@ import { factsOf } from '../replication/changes.ts';
 import { callFor, emit, nowIso, openEndpoint } from '../replication/core.ts';
 import { replicatorOf } from '../replication/replicators.ts';
 import { recordAudit } from '../state/events.ts';
+import { findItemBySource } from '../state/items.ts';
 import { findGroup, getPolicy, getSite } from '../state/records.ts';
-import { findMachines } from './inventory.ts';
+import { type FoundMachine, findMachines } from './inventory.ts';
 import { type Caller, defineOperation, type Workbench } from './operation.ts';
 import { NATIVE_COMMIT, NATIVE_PROTECT, stepsOf } from './steps.ts';
 import { resolveTarget, type Target } from './targets.ts';
@@ -146,6 +147,12 @@ const itemVerb = <S extends z.ZodRawShape>(
     },
   });
 
+/** A machine whose protection could not be set up is tried again in its group, without that being named. */
+const groupOfFailedAttempt = async ({ core }: Workbench, { endpoint, machine }: FoundMachine) => {
+  const known = await findItemBySource(core.store.db, endpoint, machine.id);
+  return known?.state.protection === 'EnablingFailed' ? findGroup(core.store.db, known.groupId) : undefined;
+};
+
 const selectorOf = (given: Record<string, unknown>) => given['point'] as string;
 
 export const recoverOperations = [
@@ -192,9 +199,10 @@ export const recoverOperations = [
         machine: entry.machine.id as MachineId,
         name: entry.machine.name,
       }));
-      const groupName = input.group ?? first.machine.name;
+      const failed = await groupOfFailedAttempt(bench, first);
+      const groupName = input.group ?? failed?.name ?? first.machine.name;
       const known = await findGroup(core.store.db, groupName);
-      if (known && !input.group)
+      if (known && !input.group && known.id !== failed?.id)
         throw new DrError('STATE_CONFLICT', `there is a group ${JSON.stringify(groupName)} already`, {
           context: { group: groupName },
           hint: 'name the group to join, or another one, with --group',

@@ -1,4 +1,4 @@
-import { DrError, type Finding, type ItemId, type Machine, type MachineId } from '../contract/index.ts';
+import { DrError, type Finding, type ItemId, isDrError, type Machine, type MachineId } from '../contract/index.ts';
 import { fail } from '../domain/decide.ts';
 import type { ItemDisk, ReplicationMethod } from '../domain/item.ts';
 import type { ProtectionGroup } from '../domain/policy.ts';
@@ -8,7 +8,7 @@ import { type Core, callFor, nowIso, openEndpoint } from '../replication/core.ts
 import { mappingMissing, unmappedNetworks } from '../replication/networks.ts';
 import { REPLICATORS, replicatorOf } from '../replication/replicators.ts';
 import { recordEvent } from '../state/events.ts';
-import { findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
+import { deleteItem, findItem, findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
 import { deleteGroup, getEndpoint, getPolicy, listMappings, putGroup } from '../state/records.ts';
 import { concluded, eachMember, leaveFailed } from './members.ts';
 
@@ -138,8 +138,43 @@ const failEnabling = (flow: Flow, id: ItemId): Promise<null> =>
     },
   });
 
+/**
+ * What an attempt that failed has made is taken back before the next one: the steps of another job would not find it again, and a second
+ * replica would stand beside the first.
+ */
+const clearFailedAttempt = async (core: Core, flow: Flow, input: ProtectInput, index: number, id: ItemId): Promise<void> => {
+  const asked = input.machines[index];
+  const { earlier } = await flow.step(`find a failed attempt ${id}`, async () => {
+    const known = asked && (await findItemBySource(core.store.db, asked.endpoint, asked.machine));
+    return { earlier: known?.state.protection === 'EnablingFailed' ? known.id : null };
+  });
+  if (earlier === null) return;
+  await flow.step(
+    `clear the failed attempt ${id}`,
+    async ({ operationId, signal }) => {
+      const item = await findItem(core.store.db, earlier);
+      if (!item) return null;
+      await replicatorOf(item).forget(core, item, { keepReplica: false, operationId, signal }, async (_what, work) => {
+        await work().catch((error: unknown) => {
+          if (!isDrError(error, 'NOT_FOUND')) throw error;
+        });
+      });
+      return null;
+    },
+    {
+      commit: async (tx) => {
+        const item = await findItem(tx, earlier);
+        if (!item) return;
+        await deleteItem(tx, earlier);
+        if (item.groupId !== input.group.id && (await listItems(tx, item.groupId)).length === 0) await deleteGroup(tx, item.groupId);
+      },
+    },
+  );
+};
+
 /** Everything up to the first copy: item, tracking, replica machine, fence. */
 const enable = async (core: Core, flow: Flow, input: ProtectInput, index: number, id: ItemId): Promise<void> => {
+  await clearFailedAttempt(core, flow, input, index, id);
   const planned = await flow.step(
     `assess ${id}`,
     async ({ signal }) => {

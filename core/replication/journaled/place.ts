@@ -17,7 +17,7 @@ import type { EndpointSession } from '../../host/host.ts';
 import { updateItem } from '../../state/items.ts';
 import { getEndpoint, getGroup, listEndpoints, listMappings } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
-import { type Core, callFor, facetOf, fencedCall, openEndpoint } from '../core.ts';
+import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
 import { runCycle } from '../cycle.ts';
 import { findMapping } from '../networks.ts';
 import type { Asked, Assessed, Placing } from '../replicator.ts';
@@ -65,6 +65,7 @@ const chooseTarget = async (core: Core, { sourcePlugin: plugin, ...input }: Aske
 export const place = async (core: Core, flow: Flow, id: ItemId, { target, seed }: Placing): Promise<void> => {
   await startTracking(core, flow, id);
   await placeReplica(core, flow, id, target, seed);
+  await takeReplica(core, flow, id, seed);
 };
 
 const startTracking = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
@@ -83,28 +84,19 @@ const startTracking = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
     return null;
   });
 
+/** Recorded before anything else is done to it: whoever takes the attempt back finds the machine that it made. */
 const placeReplica = (core: Core, flow: Flow, id: ItemId, endpoint: string, seed: MachineId | undefined): Promise<unknown> =>
   flow.step(
     `replica ${id}`,
     async ({ operationId, signal }) => {
       const item = await itemNow(core, id);
-      const session = await openEndpoint(core, endpoint);
-      const target = facetOf(session, 'target');
+      const target = facetOf(await openEndpoint(core, endpoint), 'target');
       const source = await openEndpoint(core, item.source.endpoint);
       const { spec } = await source.inventory.getMachine(item.source.machine, callFor(core, operationId, signal));
-      const call = () => fencedCall(core, item, operationId, signal);
+      const call = fencedCall(core, item, operationId, signal);
       const placed = seed
-        ? await target.adoptReplica(seed, spec, call())
-        : await (target.createReplica ?? cannotCreate(endpoint))(spec, await placeFor(core, item, spec, endpoint), call());
-      const journal = await core.journals.journal(item.state.direction.to, id);
-      if (!seed) for (const disk of item.disks) await journal.declareEmpty(disk.key);
-      if (session.fence) {
-        const held = await session.fence.read(placed.machine.id, call());
-        if (!held || held.item !== id || held.epoch < item.epoch.epoch)
-          await session.fence.advance(placed.machine.id, held, item.epoch, call());
-      }
-      // Before its first fork, so that what a failed-over machine writes is known (V3).
-      if (session.source) await session.source.enableTracking(placed.machine.id, call());
+        ? await target.adoptReplica(seed, spec, call)
+        : await (target.createReplica ?? cannotCreate(endpoint))(spec, await placeFor(core, item, spec, endpoint), call);
       return {
         replica: { site: item.state.direction.to, endpoint, machine: placed.machine.id, name: placed.machine.name } satisfies Side,
         disks: item.disks.map((disk) => ({ ...disk, replicaDisk: placed.disks.get(disk.sourceDisk) })),
@@ -128,13 +120,39 @@ const placeReplica = (core: Core, flow: Flow, id: ItemId, endpoint: string, seed
               disks: placed.disks as readonly ItemDisk[],
               nics: placed.nics as Item['nics'],
               traits: placed.traits,
-              state: { ...item.state, protection: 'InitialReplication', sync: { is: 'InitialSync' } },
             }),
           event: {
             kind: 'replica.placed',
             message: `replica ${placed.replica.name} at ${endpoint}`,
             ...(placed.findings.length > 0 ? { data: { findings: placed.findings } } : {}),
           },
+        });
+      },
+    },
+  );
+
+const takeReplica = (core: Core, flow: Flow, id: ItemId, seed: MachineId | undefined): Promise<unknown> =>
+  flow.step(
+    `take replica ${id}`,
+    async ({ operationId, signal }) => {
+      const item = await itemNow(core, id);
+      const { endpoint, machine } = replicaOf(item);
+      const session = await openEndpoint(core, endpoint);
+      const call = () => fencedCall(core, item, operationId, signal);
+      const journal = await core.journals.journal(item.state.direction.to, id);
+      if (!seed) for (const disk of item.disks) await journal.declareEmpty(disk.key);
+      if (session.fence) {
+        const held = await session.fence.read(machine, call());
+        if (!held || held.item !== id || held.epoch < item.epoch.epoch) await session.fence.advance(machine, held, item.epoch, call());
+      }
+      // Before its first fork, so that what a failed-over machine writes is known (V3).
+      if (session.source) await session.source.enableTracking(machine, call());
+      return null;
+    },
+    {
+      commit: async (tx) => {
+        await commitChange(tx, core, flow, id, {
+          change: (item) => ({ ...item, state: { ...item.state, protection: 'InitialReplication', sync: { is: 'InitialSync' } } }),
         });
       },
     },
