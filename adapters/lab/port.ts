@@ -312,6 +312,8 @@ export interface EstateMethods {
   'lab.removeDisk': [{ readonly machine: MachineId; readonly disk: DiskId }, Nothing];
   'lab.growDisk': [{ readonly machine: MachineId; readonly disk: DiskId; readonly sizeBytes: number }, Nothing];
   'lab.rename': [{ readonly machine: MachineId; readonly name: string }, Nothing];
+  /** As an administrator sets them, in place of all that there are; a cloud of VMM is the label `cloud`. */
+  'lab.setLabels': [{ readonly machine: MachineId; readonly labels: Readonly<Record<string, string>> }, Nothing];
   /** Writes as the guest would: seen by tracker and snapshots, and waits while the machine is frozen. */
   'lab.write': [{ readonly machine: MachineId; readonly disk: DiskId; readonly offset: number; readonly data: Uint8Array }, Nothing];
   'lab.read': [

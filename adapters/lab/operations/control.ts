@@ -7,7 +7,7 @@ import { bootFirst, type Estate, missing } from '../estate.ts';
 import type { Faults } from '../faults.ts';
 import { applyImage, exportImage, importImage } from '../images.ts';
 import type { EstateStatus, MachineStatus, StateRef, StateReport } from '../port.ts';
-import { diskIdOf } from '../powershell/equipment.ts';
+import { diskIdOf, relabelHvMachine } from '../powershell/equipment.ts';
 import type { MachineRecord } from '../records.ts';
 import { isAppliance } from '../two-live.ts';
 import type { Volume } from '../volume.ts';
@@ -120,6 +120,13 @@ export const control = (
   'lab.rename': ({ estate }, args) => {
     const machine = estate.machine(args.machine);
     machine.name = args.name;
+    estate.touch(machine);
+    return nothing;
+  },
+  'lab.setLabels': ({ estate }, args) => {
+    const machine = estate.machine(args.machine);
+    machine.labels = { ...args.labels };
+    relabelHvMachine(estate, machine);
     estate.touch(machine);
     return nothing;
   },

@@ -220,3 +220,9 @@ export const hvMachinesOf = (at: At): Hv[] => {
   }
   return found;
 };
+
+/** After an administrator has set others. */
+export const relabelHvMachine = (estate: Estate, machine: MachineRecord): void => {
+  const endpoint = estate.endpoint(machine.endpoint);
+  if (isHv(machine)) writeLabels({ estate, endpoint, hyperv: hypervOf(endpoint) }, machine);
+};

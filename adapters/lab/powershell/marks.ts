@@ -148,5 +148,6 @@ export const writeLabels = ({ hyperv }: At, machine: Hv): void => {
     return;
   }
   const words = Object.entries(machine.labels).map(([name, value]) => `${name}=${value}`);
-  if (words.length > 0 && machine.hv.notes === '') machine.hv.notes = `labels: ${words.join(' ')}`;
+  const others = machine.hv.notes.split('\n').filter((line) => line !== '' && !line.startsWith('labels: '));
+  machine.hv.notes = [...(words.length > 0 ? [`labels: ${words.join(' ')}`] : []), ...others].join('\n');
 };
