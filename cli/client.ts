@@ -32,6 +32,7 @@ export const STORE_READS: readonly string[] = [
   'plan.list',
   'plan.show',
   'plan.validate',
+  'rule.list',
   'group.list',
   'group.show',
   'status',
@@ -55,6 +56,7 @@ export const ENGINE_READS: readonly string[] = [
   'machine.list',
   'machine.show',
   'machine.assess',
+  'rule.show',
   'point.verify',
 ];
 

@@ -3,6 +3,7 @@ import { isMap, isScalar, LineCounter, type Node, type ParsedNode, parseAllDocum
 import { z } from 'zod';
 import { DrError } from '../core/contract/index.ts';
 import { endpointSchema } from '../core/engine/operations-endpoint.ts';
+import { ruleSchema } from '../core/engine/operations-rule.ts';
 import { mappingSchema, planSchema } from '../core/engine/operations-setup.ts';
 import { policySchema } from '../core/engine/policy.ts';
 import { API_VERSION } from './output/print.ts';
@@ -18,6 +19,7 @@ const resource = z.discriminatedUnion('kind', [
   documentOf('Mapping', z.string().min(1), mappingSchema),
   documentOf('Policy', id, policySchema.omit({ name: true })),
   documentOf('Plan', id, planSchema.omit({ name: true })),
+  documentOf('Rule', id, ruleSchema.omit({ name: true })),
 ]);
 export type Resource = z.infer<typeof resource>;
 
@@ -138,7 +140,7 @@ export const readResources = (text: string, path: string): Located<Resource>[] =
   if (filled.length === 0)
     throw new DrError('CONFIG_INVALID', `${path} has no document`, {
       context: { path },
-      hint: 'write documents of the kinds Site, Endpoint, Mapping, Policy or Plan',
+      hint: 'write documents of the kinds Site, Endpoint, Mapping, Policy, Plan or Rule',
     });
   return filled.map((document) => readDocument(document, lines, path, resource));
 };

@@ -3,8 +3,10 @@ import { DrError, isDrError } from './contract/index.ts';
 import type { Caller, Operation, Workbench } from './engine/operation.ts';
 import { endpointOperations } from './engine/operations-endpoint.ts';
 import { recoverOperations } from './engine/operations-recover.ts';
+import { ruleOperations } from './engine/operations-rule.ts';
 import { setupOperations } from './engine/operations-setup.ts';
 import { watchOperations } from './engine/operations-watch.ts';
+import { Rules } from './engine/rules.ts';
 import { SiteConfigs } from './engine/site-config.ts';
 import { createCancel, createChangePoint, createCommit } from './failover/after.ts';
 import { createFailback, createRelease, createUnprotect } from './failover/ends.ts';
@@ -43,7 +45,7 @@ export interface EngineOptions {
 
 /** Everything that can be asked of an engine, by name. */
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
-  [...setupOperations, ...endpointOperations, ...recoverOperations, ...watchOperations].map((operation) => [
+  [...setupOperations, ...endpointOperations, ...ruleOperations, ...recoverOperations, ...watchOperations].map((operation) => [
     operation.name,
     operation as unknown as Operation,
   ]),
@@ -77,6 +79,10 @@ export class Engine implements AsyncDisposable {
       jobs,
       registry,
       planner: () => this.#planner,
+      rules: new Rules(
+        () => this.#bench,
+        (job) => this.settled(job),
+      ),
       readOnlyBecause: async () => (await getMeta(core.store.db, 'readOnly')) || undefined,
     };
   }
@@ -129,10 +135,12 @@ export class Engine implements AsyncDisposable {
           id: `job-cleanup-${item.testFork?.operationId.split('/')[0]}-${item.id}`,
         });
       },
+      rules: this.#bench.rules,
       housekeeping: async (signal) => {
         await inspectStaleSources(this.core, signal);
         await reconcileCycles(this.core, signal);
         this.core.host.sweepIdle();
+        await this.#writeConfigs();
         const nowMs = this.core.runtime.clock.now();
         if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
         this.#sweptAtMs = nowMs;
@@ -209,6 +217,7 @@ export class Engine implements AsyncDisposable {
   /** Running jobs stay as they are and go on at the next start. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#planner?.stop();
+    await this.#bench.rules.stop();
     await this.jobs.stop();
     this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
     if (!this.#readOnly) await this.#writeConfigs();

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Manifest } from '../../core/contract/index.ts';
 import type { EndpointRecord, RecoveryPlan, ReplicationPolicy, SiteRecord } from '../../core/domain/policy.ts';
+import type { RuleView } from '../../core/engine/operations-rule.ts';
 import type { Cli } from '../cli.ts';
 import { type CommandSpec, textOption } from '../command.ts';
 import { invalid, type Located, type Resource, readResources } from '../documents.ts';
@@ -13,11 +14,12 @@ interface Applied {
 }
 
 /** Others refer to what comes first. */
-const ORDER: readonly Resource['kind'][] = ['Site', 'Endpoint', 'Policy', 'Mapping', 'Plan'];
+const ORDER: readonly Resource['kind'][] = ['Site', 'Endpoint', 'Policy', 'Mapping', 'Plan', 'Rule'];
 
 export const commands: readonly CommandSpec[] = [
   {
-    about: 'Bring sites, endpoints, mappings, policies and plans to what a file says; all of it is checked before the first is applied',
+    about:
+      'Bring sites, endpoints, mappings, policies, plans and rules to what a file says; all of it is checked before the first is applied',
     options: [
       { flags: '-f, --file <path>', about: 'YAML with one or more documents; - for the standard input', required: true },
       { flags: '--dry-run', about: 'check only' },
@@ -57,6 +59,7 @@ interface Known {
   readonly plugins: readonly Manifest[];
   readonly policies: readonly ReplicationPolicy[];
   readonly plans: readonly RecoveryPlan[];
+  readonly rules: readonly RuleView[];
 }
 
 const readKnown = async (cli: Cli): Promise<Known> => ({
@@ -64,6 +67,7 @@ const readKnown = async (cli: Cli): Promise<Known> => ({
   endpoints: await cli.call<EndpointRecord[]>('endpoint.list', {}),
   policies: await cli.call<ReplicationPolicy[]>('policy.list', {}),
   plans: await cli.call<RecoveryPlan[]>('plan.list', {}),
+  rules: await cli.call<RuleView[]>('rule.list', {}),
   plugins: await cli.call<Manifest[]>('plugin.list', {}),
 });
 
@@ -110,6 +114,14 @@ const checkReferences = (documents: readonly Located<Resource>[], known: Known):
       need(endpoints, value.spec.from.endpoint, 'endpoint', 'spec', 'from', 'endpoint');
       need(endpoints, value.spec.to.endpoint, 'endpoint', 'spec', 'to', 'endpoint');
     }
+    if (value.kind === 'Rule') {
+      need(sites, value.spec.to, 'site', 'spec', 'to');
+      need([...known.policies.map((policy) => policy.name), ...named('Policy')], value.spec.policy, 'policy', 'spec', 'policy');
+      for (const key of ['endpoint', 'target'] as const) {
+        const endpoint = value.spec[key];
+        if (endpoint !== undefined) need(endpoints, endpoint, 'endpoint', 'spec', key);
+      }
+    }
     if (value.kind === 'Policy' && value.spec.intervalSeconds > value.spec.rpoSeconds)
       throw invalid(
         document.at('spec', 'intervalSeconds'),
@@ -151,5 +163,10 @@ const applyOne = async (cli: Cli, resource: Resource, known: Known, options: Par
       return putNamed('policy.put', known.policies);
     case 'Plan':
       return putNamed('plan.put', known.plans);
+    case 'Rule':
+      return putNamed(
+        'rule.put',
+        known.rules.map(({ seen: _, ...rule }) => rule),
+      );
   }
 };

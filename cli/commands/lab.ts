@@ -5,7 +5,7 @@ import type { EstatePort, EstateSpec, EstateStatus } from '../../adapters/lab/po
 import { EXIT } from '../../core/contract/index.ts';
 import { type Cli, usage } from '../cli.ts';
 import { type CommandSpec, type Invocation, numberOption, type OptionSpec, type Options, textOption } from '../command.ts';
-import { BREAKS, breakLab } from '../lab/break.ts';
+import { BREAKS, breakLab, findMachine } from '../lab/break.ts';
 import { buildEstate } from '../lab/estate.ts';
 import { findLab, labSecret, labSocket, startLab, stopLab } from '../lab/process.ts';
 import { registerLab } from '../lab/register.ts';
@@ -125,6 +125,20 @@ export const commands: readonly CommandSpec[] = [
     }),
   ),
   {
+    name: 'label',
+    args: '<machine> [labels...]',
+    about: 'Give a machine these labels in place of all that it has, as an administrator would; cloud=NAME puts it into that cloud',
+    options: [DIR],
+    examples: ['warmsite lab label ledger cloud=gold tier=1', 'warmsite lab label ledger'],
+    run: (cli, { args: [name = '', ...words], options }) =>
+      withLab(cli, options, async (lab) => {
+        const labels = Object.fromEntries(words.map(labelOf));
+        await lab.call('lab.setLabels', { machine: await findMachine(lab, name), labels });
+        const text = words.length > 0 ? `${name} has the labels ${words.join(' ')}` : `${name} has no label`;
+        await cli.print.one({ kind: 'LabLabels', data: { machine: name, labels }, name, text });
+      }),
+  },
+  {
     name: 'disk apply',
     args: '<machine> <image>',
     about: 'Make the first disk of a machine equal to an image, by writes of its guest where they differ',
@@ -181,8 +195,13 @@ export const commands: readonly CommandSpec[] = [
   },
 ];
 
+const labelOf = (word: string): readonly [string, string] => {
+  const at = word.indexOf('=');
+  if (at < 1 || at === word.length - 1) throw usage(`${JSON.stringify(word)} is no label`, 'write KEY=VALUE');
+  return [word.slice(0, at), word.slice(at + 1)];
+};
+
 const firstDisk = async (lab: EstatePort, name: string) => {
-  const { findMachine } = await import('../lab/break.ts');
   const machine = await findMachine(lab, name);
   const { spec } = await lab.call('lab.machine', { machine });
   const [disk] = spec.disks;

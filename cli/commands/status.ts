@@ -23,9 +23,10 @@ export const commands: readonly CommandSpec[] = [
           cli.print.text('');
           cli.print.table(status.items, itemColumns);
         }
-        const reasons = status.items.flatMap((item) =>
-          item.health.reasons.map((reason) => `${item.name}: ${reason.message}; next: ${reason.hint}`),
-        );
+        const reasons = [
+          ...status.items.flatMap((item) => item.health.reasons.map((reason) => `${item.name}: ${reason.message}; next: ${reason.hint}`)),
+          ...status.waits.map(({ name, rule, because, hint }) => `${name}: rule ${rule} cannot protect it: ${because}; next: ${hint}`),
+        ];
         const jobs = status.jobs.map((job) => `${job.verb} of ${visible(job.target)} is ${job.state} (${job.id})${waitText(job)}`);
         if (reasons.length > 0) cli.print.text(`\nneeds attention\n${reasons.map((line) => `  ${visible(line)}`).join('\n')}`);
         if (jobs.length > 0) cli.print.text(`\njobs\n${jobs.map((line) => `  ${line}`).join('\n')}`);

@@ -84,6 +84,38 @@ export interface Mapping {
   readonly testName?: string;
 }
 
+/** A standing order: machines with a label are protected, also those that get it later. It never ends a protection. */
+export interface ProtectionRule {
+  readonly name: string;
+  /** `KEY=VALUE`, or a value that any label has. */
+  readonly label: string;
+  readonly policy: string;
+  /** The recovery site. */
+  readonly to: string;
+  /** Only machines of this endpoint. */
+  readonly endpoint?: string;
+  /** The endpoint at the recovery site. */
+  readonly target?: string;
+  /** All in this group; absent: each in a group of its own. */
+  readonly group?: string;
+  /** Somebody has ended their protection since the rule was made: left alone until somebody protects them. */
+  readonly except: readonly { readonly endpoint: string; readonly machine: string }[];
+}
+
+/** What a rule could not do when it last looked. */
+export interface RuleSeen {
+  readonly at: string;
+  readonly waiting: readonly RuleWait[];
+}
+export interface RuleWait {
+  /** The machine; absent: an endpoint as a whole could not be looked at. */
+  readonly machine?: string;
+  readonly name: string;
+  readonly endpoint: string;
+  readonly because: string;
+  readonly hint: string;
+}
+
 export interface EndpointRecord {
   readonly id: string;
   readonly site: string;

@@ -4,6 +4,7 @@ import type { Registry } from '../host/registry.ts';
 import { type Core, nowIso } from '../replication/core.ts';
 import type { Planner } from '../replication/planner.ts';
 import { type AuditInput, recordAudit } from '../state/events.ts';
+import type { Rules } from './rules.ts';
 
 /** What an operation works with. */
 export interface Workbench {
@@ -12,6 +13,7 @@ export interface Workbench {
   readonly registry: Registry;
   /** Present while this engine replicates by itself (serve, drill). */
   readonly planner: () => Planner | undefined;
+  readonly rules: Rules;
   /** Journals newer than the store were found (F5): until `reconcile` only reads are allowed. */
   readonly readOnlyBecause: () => Promise<string | undefined>;
 }

@@ -9,6 +9,7 @@ import { callFor, nowIso, openEndpoint } from '../replication/core.ts';
 import { type EventInput, recordAudit, recordEvent } from '../state/events.ts';
 import { listItems } from '../state/items.ts';
 import { deleteEndpoint, getEndpoint, getSite, listEndpoints, putEndpoint } from '../state/records.ts';
+import { listRules } from '../state/rules.ts';
 import { audit, auditOf, type Caller, defineOperation, id, name, nothing, type Workbench } from './operation.ts';
 
 export const endpointSchema = z.strictObject({ id, site: id, plugin: name, config: z.record(z.string(), z.unknown()) });
@@ -143,8 +144,13 @@ const changeConfig = async (
   core.host.forget(record.id);
 };
 
-const inUse = async (bench: Workbench, endpoint: string): Promise<string | undefined> =>
-  (await listItems(bench.core.store.db)).find((item) => item.source.endpoint === endpoint || item.replica?.endpoint === endpoint)?.name;
+/** What keeps an endpoint, and what has to happen to that first. */
+const userOf = async ({ core }: Workbench, endpoint: string): Promise<{ readonly name: string; readonly hint: string } | undefined> => {
+  const item = (await listItems(core.store.db)).find((one) => one.source.endpoint === endpoint || one.replica?.endpoint === endpoint);
+  if (item) return { name: item.name, hint: 'unprotect the machines of the endpoint first' };
+  const row = (await listRules(core.store.db)).find(({ rule }) => rule.endpoint === endpoint || rule.target === endpoint);
+  return row && { name: `rule ${row.rule.name}`, hint: 'change or delete the rule first' };
+};
 
 /**
  * Ids of machines are unique at one endpoint only: what is called vm-101 at another one is somebody else's machine, and its disks would be
@@ -300,11 +306,11 @@ export const endpointOperations = [
     input: z.strictObject({ id: name }),
     run: async (bench, input, caller) => {
       await getEndpoint(bench.core.store.db, input.id);
-      const user = await inUse(bench, input.id);
+      const user = await userOf(bench, input.id);
       if (user)
-        throw new DrError('STATE_CONFLICT', `endpoint ${input.id} is used by ${user}`, {
-          context: { endpoint: input.id, name: user },
-          hint: 'unprotect the machines of the endpoint first',
+        throw new DrError('STATE_CONFLICT', `endpoint ${input.id} is used by ${user.name}`, {
+          context: { endpoint: input.id, name: user.name },
+          hint: user.hint,
         });
       await bench.core.store.transaction((tx) => deleteEndpoint(tx, input.id));
       bench.core.host.forget(input.id);

@@ -1,16 +1,17 @@
 // Protect and recover: each becomes a job of durable steps, and an audit record.
 import { z } from 'zod';
-import { DATA_PATH, DrError, type Finding, type MachineId } from '../contract/index.ts';
+import { DATA_PATH, DrError, type Finding } from '../contract/index.ts';
+import type { Item } from '../domain/item.ts';
 import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
-import { type ProtectInput, planProtection } from '../failover/protect.ts';
+import { planProtection } from '../failover/protect.ts';
 import { factsOf } from '../replication/changes.ts';
-import { callFor, emit, nowIso, openEndpoint } from '../replication/core.ts';
+import { callFor, emit, openEndpoint } from '../replication/core.ts';
 import { replicatorOf } from '../replication/replicators.ts';
-import { recordAudit } from '../state/events.ts';
-import { findItemBySource } from '../state/items.ts';
-import { findGroup, getPolicy, getSite } from '../state/records.ts';
-import { type FoundMachine, findMachines } from './inventory.ts';
-import { type Caller, defineOperation, type Workbench } from './operation.ts';
+import { listItems } from '../state/items.ts';
+import { getPolicy, getSite } from '../state/records.ts';
+import { findMachines, machinesOfItems } from './inventory.ts';
+import { defineOperation, type Workbench } from './operation.ts';
+import { type JobStarted, protectInput, startJob } from './start.ts';
 import { NATIVE_COMMIT, NATIVE_PROTECT, stepsOf } from './steps.ts';
 import { resolveTarget, type Target } from './targets.ts';
 
@@ -18,9 +19,6 @@ const name = z.string().min(1).max(300);
 const selector = z.string().min(1).default('latest');
 const targeted = { target: name, dryRun: z.boolean().default(false) };
 
-export interface JobStarted {
-  readonly job: string;
-}
 /** What a dry run answers: what each member would do, and what is in the way. */
 export interface DryRun {
   readonly dryRun: true;
@@ -40,23 +38,6 @@ export interface DryRun {
   /** How the endpoints would read and write: findings with the code DATA_PATH. */
   readonly dataPaths?: readonly (Finding & { readonly endpoint: string })[];
 }
-
-const startJob = async (bench: Workbench, caller: Caller, verb: string, target: string, input: object): Promise<JobStarted> => {
-  const { core } = bench;
-  const job = core.runtime.newId('job');
-  await core.store.transaction((tx) =>
-    recordAudit(tx, {
-      at: nowIso(core),
-      actor: caller.actor,
-      action: verb,
-      target,
-      ...(caller.reason ? { reason: caller.reason } : {}),
-      data: { job, input },
-    }),
-  );
-  await bench.jobs.start({ id: job, verb, target, input, actor: caller.actor, ...(caller.reason ? { reason: caller.reason } : {}) });
-  return { job };
-};
 
 /**
  * The members that the verb concerns. Of a group or plan those that are already where it leads are left out (a failover that ended partly
@@ -147,11 +128,7 @@ const itemVerb = <S extends z.ZodRawShape>(
     },
   });
 
-/** A machine whose protection could not be set up is tried again in its group, without that being named. */
-const groupOfFailedAttempt = async ({ core }: Workbench, { endpoint, machine }: FoundMachine) => {
-  const known = await findItemBySource(core.store.db, endpoint, machine.id);
-  return known?.state.protection === 'EnablingFailed' ? findGroup(core.store.db, known.groupId) : undefined;
-};
+const isFailedOrFree = (item: Item | undefined): boolean => item === undefined || item.state.protection === 'EnablingFailed';
 
 const selectorOf = (given: Record<string, unknown>) => given['point'] as string;
 
@@ -175,7 +152,7 @@ export const recoverOperations = [
       const { core } = bench;
       await getPolicy(core.store.db, input.policy);
       await getSite(core.store.db, input.to);
-      const found = await findMachines(
+      const all = await findMachines(
         bench,
         {
           names: input.machines,
@@ -185,42 +162,29 @@ export const recoverOperations = [
         },
         caller.signal,
       );
-      const [first] = found;
-      if (!first) {
+      if (all.length === 0) {
         throw new DrError('NOT_FOUND', input.label ? `no machine carries the label ${input.label}` : 'no machine to protect was named', {
           context: { kind: 'machine' },
           hint: 'run machine list to see machines and their labels',
         });
       }
+      // A label stands for those that carry it and are not taken care of yet; who names a machine means that one.
+      const taken = machinesOfItems(input.machines.length > 0 ? [] : await listItems(core.store.db));
+      const found = all.filter(({ endpoint, machine }) => isFailedOrFree(taken.get(`${endpoint}/${machine.id}`)));
+      if (found.length === 0)
+        throw new DrError('ALREADY_PROTECTED', `all ${all.length} machines with the label ${input.label} are protected already`, {
+          context: { kind: 'machine' },
+        });
       if (input.seed && found.length > 1)
         throw new DrError('USAGE', 'a seed is one machine: protect one machine with it', { hint: 'repeat the command for each machine' });
-      const machines = found.map((entry) => ({
-        endpoint: entry.endpoint,
-        machine: entry.machine.id as MachineId,
-        name: entry.machine.name,
-      }));
-      const failed = await groupOfFailedAttempt(bench, first);
-      const groupName = input.group ?? failed?.name ?? first.machine.name;
-      const known = await findGroup(core.store.db, groupName);
-      if (known && !input.group && known.id !== failed?.id)
-        throw new DrError('STATE_CONFLICT', `there is a group ${JSON.stringify(groupName)} already`, {
-          context: { group: groupName },
-          hint: 'name the group to join, or another one, with --group',
-        });
-      const protect: ProtectInput = {
-        machines,
-        group: { id: known?.id ?? core.runtime.newId('gr'), name: groupName },
-        policy: known?.policy ?? input.policy,
-        toSite: known?.toSite ?? input.to,
-        ...(input.target ? { target: input.target } : {}),
-        ...(input.seed ? { seed: input.seed } : {}),
-      };
+      const protect = await protectInput(bench, found, input);
+      const { machines, group } = protect;
       const plans = await Promise.all(machines.map((_, index) => planProtection(core, protect, index, caller.signal)));
       if (input.dryRun) {
         const answer: DryRun = {
           dryRun: true,
           verb: 'protect',
-          target: groupName,
+          target: group.name,
           members: plans.map((plan) => {
             const blocking = plan.findings.find((finding) => finding.level === 'blocks');
             const bytes = plan.machine.spec.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
@@ -248,7 +212,7 @@ export const recoverOperations = [
         };
         return answer;
       }
-      return startJob(bench, caller, 'protect', groupName, protect);
+      return startJob(bench, caller, 'protect', group.name, protect);
     },
   }),
   itemVerb(

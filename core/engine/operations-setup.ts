@@ -22,6 +22,7 @@ import {
   putPolicy,
   putSite,
 } from '../state/records.ts';
+import { listRules } from '../state/rules.ts';
 import { audit, defineOperation, id, name, nothing, type Workbench } from './operation.ts';
 import { assertMethodKept, policyOf, policySchema } from './policy.ts';
 import { adoptSiteConfig, readSiteConfig } from './site-config.ts';
@@ -248,7 +249,7 @@ export const setupOperations = [
   defineOperation({
     name: 'policy.delete',
     kind: 'change',
-    summary: 'Deletes a policy that no group uses',
+    summary: 'Deletes a policy that no group or rule uses',
     input: z.strictObject({ name }),
     run: async (bench, input, caller) => {
       await getPolicy(bench.core.store.db, input.name);
@@ -257,6 +258,12 @@ export const setupOperations = [
         throw new DrError('STATE_CONFLICT', `policy ${input.name} is used by group ${user.name}`, {
           context: { policy: input.name, group: user.name },
           hint: 'give the group another policy first',
+        });
+      const rule = (await listRules(bench.core.store.db)).find((row) => row.rule.policy === input.name)?.rule;
+      if (rule)
+        throw new DrError('STATE_CONFLICT', `policy ${input.name} is used by rule ${rule.name}`, {
+          context: { policy: input.name, name: rule.name },
+          hint: 'give the rule another policy, or delete it, first',
         });
       await bench.core.store.transaction((tx) => deletePolicy(tx, input.name));
       await audit(bench, caller, 'policy.delete', input.name);

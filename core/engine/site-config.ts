@@ -2,7 +2,15 @@
 import { join } from 'node:path';
 import { DrError } from '../contract/index.ts';
 import type { Item } from '../domain/item.ts';
-import type { EndpointRecord, Mapping, ProtectionGroup, RecoveryPlan, ReplicationPolicy, SiteRecord } from '../domain/policy.ts';
+import type {
+  EndpointRecord,
+  Mapping,
+  ProtectionGroup,
+  ProtectionRule,
+  RecoveryPlan,
+  ReplicationPolicy,
+  SiteRecord,
+} from '../domain/policy.ts';
 import type { Files } from '../ports/files.ts';
 import { type Core, siteDirectory } from '../replication/core.ts';
 import type { Store } from '../state/database.ts';
@@ -23,6 +31,7 @@ import {
   putPolicy,
   putSite,
 } from '../state/records.ts';
+import { listRules, putRule } from '../state/rules.ts';
 
 const FORMAT = 1;
 const NAME = 'config.json';
@@ -39,6 +48,8 @@ export interface SiteConfig {
   readonly plans: readonly RecoveryPlan[];
   readonly groups: readonly ProtectionGroup[];
   readonly items: readonly Item[];
+  /** Absent in files of releases that had no rules. */
+  readonly rules?: readonly ProtectionRule[];
 }
 
 const collect = async (store: Store, site: string): Promise<SiteConfig> => {
@@ -54,6 +65,7 @@ const collect = async (store: Store, site: string): Promise<SiteConfig> => {
     plans: await listPlans(db),
     groups: await listGroups(db),
     items: await listItems(db),
+    rules: (await listRules(db)).map(({ rule }) => rule),
   };
 };
 
@@ -134,6 +146,7 @@ export const adoptSiteConfig = async (store: Store, config: SiteConfig): Promise
     for (const policy of config.policies) await putPolicy(tx, policy);
     for (const plan of config.plans) await putPlan(tx, plan);
     for (const group of config.groups) await putGroup(tx, group);
+    for (const rule of config.rules ?? []) await putRule(tx, rule);
     const seen = new Set<string>();
     for (const item of config.items) {
       if (seen.has(sourceKeyOf(item))) continue;

@@ -2,12 +2,13 @@
 import { type Health, healthOf, type Lag, lagOf } from '../domain/health.ts';
 import { type Active, activeSite, type Item, type ReplicationMethod } from '../domain/item.ts';
 import { allowedOperations, type Operation } from '../domain/operations.ts';
-import { DEFAULT_POLICY } from '../domain/policy.ts';
+import { DEFAULT_POLICY, type RuleWait } from '../domain/policy.ts';
 import type { Core } from '../replication/core.ts';
 import { listItems } from '../state/items.ts';
 import { listJobs } from '../state/jobs.ts';
 import { countPoints, listNewestPoints, listOpenCycles } from '../state/points.ts';
 import { listGroups, listMappings, listPolicies } from '../state/records.ts';
+import { listRules } from '../state/rules.ts';
 import { selectForMarks } from './marks-view.ts';
 
 export interface ItemView {
@@ -40,6 +41,8 @@ export interface ItemView {
 export interface StatusView {
   readonly sentence: string;
   readonly items: readonly ItemView[];
+  /** What standing rules ask for and could not be protected when they last looked. */
+  readonly waits: readonly (RuleWait & { readonly rule: string })[];
   readonly jobs: readonly {
     readonly id: string;
     readonly verb: string;
@@ -125,6 +128,9 @@ export const viewStatus = async (core: Core, replicating: boolean): Promise<Stat
   return {
     sentence: sentenceOf(items, replicating),
     items,
+    waits: (await listRules(core.store.db)).flatMap(({ rule, seen }) =>
+      (seen?.waiting ?? []).map((wait) => ({ rule: rule.name, ...wait })),
+    ),
     jobs: jobs.map(({ id, verb, target, state, waitingFor }) => ({ id, verb, target, state, ...(waitingFor ? { waitingFor } : {}) })),
   };
 };

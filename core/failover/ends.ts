@@ -8,6 +8,7 @@ import { replicatorOf } from '../replication/replicators.ts';
 import { recordEvent } from '../state/events.ts';
 import { deleteItem, getItem, listItems } from '../state/items.ts';
 import { deleteGroup } from '../state/records.ts';
+import { leaveOut } from '../state/rules.ts';
 import { commitOne } from './after.ts';
 import { type FailoverInput, type FailoverResult, runFailover } from './failover.ts';
 import { allItems, concluded, eachMember, leaveFailed } from './members.ts';
@@ -112,6 +113,10 @@ const forget = (core: Core, flow: Flow, id: ItemId, keepReplica: boolean): Promi
           message: leftBehind.length > 0 ? `no longer protected; left behind: ${leftBehind.join('; ')}` : 'no longer protected',
           data: { leftBehind, replicaKept: keepReplica },
         });
+        await leaveOut(
+          tx,
+          [item.source, item.replica, item.reverse?.oldSource].filter((side) => side !== undefined),
+        );
         await deleteItem(tx, id);
         if ((await listItems(tx, item.groupId)).length === 0) await deleteGroup(tx, item.groupId);
       },

@@ -10,6 +10,7 @@ import { REPLICATORS, replicatorOf } from '../replication/replicators.ts';
 import { recordEvent } from '../state/events.ts';
 import { deleteItem, findItem, findItemBySource, insertItem, listItems, updateItem } from '../state/items.ts';
 import { deleteGroup, getEndpoint, getPolicy, listMappings, putGroup } from '../state/records.ts';
+import { takeIn } from '../state/rules.ts';
 import { concluded, eachMember, leaveFailed } from './members.ts';
 
 export interface ProtectInput {
@@ -192,6 +193,7 @@ const enable = async (core: Core, flow: Flow, input: ProtectInput, index: number
         const asked = input.machines[index];
         if (!asked) return;
         const { site } = await getEndpoint(tx, asked.endpoint);
+        await takeIn(tx, asked);
         await insertItem(tx, {
           id,
           name,

@@ -66,6 +66,8 @@ export const dueUnits = (units: readonly Unit[], state: PlannerState, nowMs: num
 };
 
 export interface PlannerHooks {
+  /** Standing rules: asked at each look, they begin what is due by themselves. */
+  readonly rules: { look(): void; idle(): Promise<void> };
   /** A test failover whose apply backlog has reached the policy's limit ends (V8). */
   endTest(item: Item): Promise<void>;
   /** Stale sources are looked at again and again (F4); cycles whose endpoints did not answer are released. */
@@ -133,6 +135,7 @@ export class Planner {
     this.#observer.look(items);
     await this.#noteLateness(groups, policies, items, newestMs, nowMs);
     await this.#limitTests(groups, policies, items);
+    this.#hooks.rules.look();
     if (nowMs - this.#housekeepingAt >= HOUSEKEEPING_EVERY_MS) {
       this.#housekeepingAt = nowMs;
       await this.#hooks.housekeeping(this.#stopping.signal);
@@ -156,8 +159,9 @@ export class Planner {
     }
   }
 
-  /** Resolves when no cycle that this planner started is under way, and no look at hosts. */
+  /** Resolves when no cycle that this planner started is under way, no look at hosts, and no work of rules. */
   async idle(): Promise<void> {
+    await this.#hooks.rules.idle();
     await this.#observer.idle();
     while (this.#running.size > 0) await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
   }

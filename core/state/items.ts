@@ -57,6 +57,8 @@ export const getItemByName = async (db: Db, nameOrId: string): Promise<Item> => 
 
 export const insertItem = async (tx: Db, item: Item): Promise<void> => {
   assertValid(item);
+  if (await findItemBySource(tx, item.source.endpoint, item.source.machine))
+    throw new DrError('ALREADY_PROTECTED', `${item.name} is already protected`, { context: { machine: item.source.machine } });
   await tx
     .insertInto('item')
     .values({ id: item.id, groupId: item.groupId, name: item.name, sourceKey: sourceKeyOf(item), doc: JSON.stringify(item), version: 1 })

@@ -164,9 +164,21 @@ const replicationMethod: Migration = {
   },
 };
 
+const rules: Migration = {
+  up: async (db: Db) => {
+    await db.schema
+      .createTable('rule')
+      .addColumn('name', 'text', (c) => c.primaryKey())
+      .addColumn('spec', 'text', (c) => c.notNull())
+      .addColumn('seen', 'text')
+      .execute();
+  },
+};
+
 /** By name, in order. A store that names a migration which is not here was written by a newer release. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-first': first,
   '0002-mapping-names': mappingNames,
   '0003-replication-method': replicationMethod,
+  '0004-rules': rules,
 };

@@ -67,6 +67,7 @@ export interface Schema {
   };
   signal: { jobId: string; name: string; data: string; at: string };
   plan: { name: string; spec: string };
+  rule: { name: string; spec: string; seen: string | null };
   event: {
     seq: Generated<number>;
     at: string;

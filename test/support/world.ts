@@ -192,6 +192,7 @@ export class World implements AsyncDisposable {
       'step',
       'signal',
       'plan',
+      'rule',
       'event',
       'audit',
     ];

@@ -47,7 +47,7 @@ describe('map list', () => {
     const suggested = await home.run(['map', 'suggest', 'vc-a', 'vc-b', '--accept']);
     const store = new DatabaseSync(storePath(home.home));
     store.exec(`
-      delete from kysely_migration where name >= '0002-mapping-names';
+      delete from kysely_migration where name >= '0002-mapping-names'; drop table rule;
       alter table mapping drop column fromName; alter table mapping drop column toName; alter table mapping drop column testName`);
     store.close();
 

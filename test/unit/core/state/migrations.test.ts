@@ -23,7 +23,7 @@ describe('a store of before there were two ways to replicate', () => {
     try {
       await (await openStore(path)).close();
       const db = new DatabaseSync(path);
-      db.exec("delete from kysely_migration where name = '0003-replication-method'");
+      db.exec("delete from kysely_migration where name >= '0003-replication-method'; drop table rule");
       db.exec("insert into protectionGroup values ('gr-1', 'erp', 'default', 'a', 'b', '')");
       db.prepare('insert into item values (?, ?, ?, ?, ?, 1)').run(OLD.id, OLD.groupId, OLD.name, 'x\nm', JSON.stringify(OLD));
       db.close();
