@@ -4,10 +4,10 @@ import type { Flow } from '../flow/flow.ts';
 import { itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../replication/core.ts';
 import { forkOf } from '../replication/fork-of.ts';
+import { pauseBeforeLook } from '../replication/look.ts';
 import type { BringUp } from '../replication/replicator.ts';
 
 const BOOT_WAIT_MS = 300_000;
-const BOOT_POLL_MS = 1_000;
 
 export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp): Promise<null> =>
   flow.step(`power on ${how.label} ${id}`, async ({ operationId, signal }) => {
@@ -43,7 +43,7 @@ export const awaitBoot = (core: Core, flow: Flow, id: ItemId, machine: string, e
       const session = await openEndpoint(core, endpoint);
       const deadline = core.runtime.clock.now() + BOOT_WAIT_MS;
       let seen = 'the guest did not answer';
-      for (;;) {
+      for (let looks = 0; ; looks++) {
         const now = core.runtime.clock.now();
         try {
           const found = await session.inventory.getMachine(machine as never, callFor(core, operationId, signal));
@@ -60,7 +60,7 @@ export const awaitBoot = (core: Core, flow: Flow, id: ItemId, machine: string, e
           seen = `${error.code}: ${error.message}`;
         }
         if (now >= deadline) return { booted: false, evidence: `${seen} within ${BOOT_WAIT_MS / 1000} s`, atMs: now };
-        await core.runtime.clock.sleep(BOOT_POLL_MS, signal);
+        await core.runtime.clock.sleep(pauseBeforeLook(looks), signal);
       }
     },
     { interruptible: true },

@@ -57,10 +57,9 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
   await drop(begun.failed);
   const memberOf = (id: ItemId) => begun.done.get(id) as Begun;
 
-  // Sources go down in reverse boot order: what others depend on goes last.
   const stopped = new Map<ItemId, Stopped>();
-  for (const wave of [...input.waves].reverse()) {
-    const due = wave.items.filter((id) => !failed.has(id) && !memberOf(id).runs);
+  for (const wave of stopOrder(input)) {
+    const due = wave.filter((id) => !failed.has(id) && !memberOf(id).runs);
     const part = await eachMember(due, (id) => stopSource(core, flow, id, memberOf(id), input));
     for (const [id, outcome] of part.done) stopped.set(id, outcome);
     await drop(part.failed);
@@ -163,6 +162,13 @@ const settleEarlierFork = (core: Core, flow: Flow, id: ItemId): Promise<Begun> =
 /** Unplanned on an explicit older point takes no last cycle, and does not wait for a guest. */
 const wantsLastCycle = (input: FailoverInput): boolean => input.kind === 'planned' || input.selector === 'latest';
 
+const triesSourceOff = (input: FailoverInput): boolean =>
+  input.kind === 'planned' || (input.sourceIs === undefined && wantsLastCycle(input));
+
+/** Sources go down in reverse boot order: what others depend on goes last. Where they are only looked at, nobody waits for another's dark site. */
+const stopOrder = (input: FailoverInput): readonly (readonly ItemId[])[] =>
+  triesSourceOff(input) ? input.waves.map(({ items }) => items).reverse() : [allItems(input.waves)];
+
 interface Stopped {
   /** The source was seen off: what is captured now is everything. */
   readonly off: boolean;
@@ -175,7 +181,7 @@ const stopSource = async (core: Core, flow: Flow, id: ItemId, { sourceStreams }:
     const { captured } = await replicatorOf(await itemNow(core, id)).stopSource(core, flow, id, sourceStreams);
     return { off: true, captured };
   }
-  const seen = await trySourceOff(core, flow, id, input.sourceIs === undefined && wantsLastCycle(input));
+  const seen = await trySourceOff(core, flow, id, triesSourceOff(input));
   if (seen.off || input.sourceIs !== undefined) return { off: seen.off, captured: false };
   const item = await itemNow(core, id);
   throw new DrError('CONFIRMATION_NEEDED', `the source of ${item.name} cannot be confirmed off: ${seen.seen}`, {

@@ -26,3 +26,6 @@ export const lookAt = async (core: Core, side: Side, operationId: string, signal
 
 /** Off as seen by its hypervisor: the only thing that counts as off. */
 export const isSeenOff = (look: Look): boolean => look.reachable && look.machine?.power === 'off';
+
+/** How long to wait before the next look at what somebody else is doing: soon at first, for an operator counts the seconds, then less often. */
+export const pauseBeforeLook = (looks: number): number => Math.min(200 * 1.5 ** looks, 2_000);

@@ -5,9 +5,8 @@ import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
 import { commitChange, itemNow } from './changes.ts';
 import { type Core, facetOf, fencedCall } from './core.ts';
-import { isSeenOff, lookAt } from './look.ts';
+import { isSeenOff, lookAt, pauseBeforeLook } from './look.ts';
 
-const SHUTDOWN_POLL_MS = 1_000;
 const SHUTDOWN_WAIT_MS = 300_000;
 
 /** Asks the guest, then waits until the hypervisor says off. SHUTDOWN_REFUSED when it does not: it never becomes a power cut by itself. */
@@ -21,13 +20,13 @@ const shutDown = async (core: Core, item: Item, operationId: string, signal: Abo
   const power = facetOf(look.session, 'power');
   await power.set(item.source.machine, 'shutdown', fencedCall(core, item, operationId, signal));
   const deadline = core.runtime.clock.now() + SHUTDOWN_WAIT_MS;
-  while (!isSeenOff(await lookAt(core, item.source, operationId, signal))) {
+  for (let looks = 0; !isSeenOff(await lookAt(core, item.source, operationId, signal)); looks++) {
     if (core.runtime.clock.now() >= deadline) {
       throw new DrError('SHUTDOWN_REFUSED', `${item.name} did not shut down within ${SHUTDOWN_WAIT_MS / 1_000} s`, {
         context: { item: item.id, machine: item.source.machine },
       });
     }
-    await core.runtime.clock.sleep(SHUTDOWN_POLL_MS, signal);
+    await core.runtime.clock.sleep(pauseBeforeLook(looks), signal);
   }
   return { wasOn: true };
 };
