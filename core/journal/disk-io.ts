@@ -1,3 +1,5 @@
+import type { BlockDigest } from '../contract/index.ts';
+
 /** One disk as the journal and the pump see it: the contract's ReplicaDisk or DiskReader with its call (deadline, fence, operation) already bound. */
 export interface DiskSource {
   readonly sizeBytes: number;
@@ -6,6 +8,8 @@ export interface DiskSource {
   readonly maxRequestBytes: number;
   readonly maxInFlight: number;
   read(offset: number, into: Uint8Array): Promise<void>;
+  /** SHA-256 of each block from an offset on, computed where the disk is. */
+  digests?(blockBytes: number, from: number): AsyncIterable<BlockDigest>;
 }
 
 export interface DiskIo extends DiskSource {

@@ -14,6 +14,7 @@ import * as extents from '../domain/extents.ts';
 import type { DiskKey, Item } from '../domain/item.ts';
 import type { DiskIo } from '../journal/disk-io.ts';
 import type { CycleWriter, Journal } from '../journal/journal.ts';
+import { bindDigests, compareByDigests } from './compare.ts';
 import { type Core, callFor } from './core.ts';
 import { buffers, isZero, type OpenSource, pump, type Sink } from './pump.ts';
 
@@ -50,6 +51,8 @@ export interface CaptureContext {
   replica(key: DiskKey): Promise<DiskIo>;
   readonly signal: AbortSignal;
   onBytes(readBytes: number): void;
+  /** Bytes that were compared without being read here. */
+  onCompared(bytes: number): void;
   /** A disk whose changes can no longer be told: it is compared instead. */
   onTrackingLost(key: DiskKey, error: DrError): Promise<void>;
   /** A range that differs and should not. */
@@ -105,13 +108,16 @@ const captureWhole = async (
   const replicaHas = journal.allocated(disk.key);
   const within = mode.is === 'compare' ? mode.within : undefined;
   const limit = (ranges: readonly Extent[]) => (within ? extents.intersect(ranges, within) : ranges);
-  const sourceHas = limit(extents.normalise(await collect(disk.allocated(0))));
+  const comparing = mode.is === 'compare' || mode.compare;
+  const { signal, onCompared } = context;
+  const compared = comparing && !within && (await compareByDigests({ open: () => disk.open(), replica, replicaHas, signal, onCompared }));
+  const sourceHas = compared ? compared.sourceHas : limit(extents.normalise(await collect(disk.allocated(0))));
+  const mayDiffer = (ranges: readonly Extent[]) => (compared ? extents.intersect(ranges, compared.differs) : ranges);
   const onlyReplica = limit(extents.subtract(replicaHas, sourceHas));
 
   const direct = mode.is === 'first';
   if (direct) await journal.markAllocated(disk.key, sourceHas);
   const raw = direct ? directSink(context, disk.key, replica) : redoSink(writer, disk.key);
-  const comparing = mode.is === 'compare' || mode.compare;
   const sink = skipEqual(raw, replica, replicaHas, comparing);
   const done = direct ? (writer.resumeFrom.get(disk.key) ?? []) : [];
   const wanted = done.length > 0 ? extents.subtract(sourceHas, done) : sourceHas;
@@ -127,9 +133,9 @@ const captureWhole = async (
   if (named) {
     await move(extents.intersect(wanted, named), extents.intersect(onlyReplica, named), sink);
     const reporting = skipEqual(reportTo(context, disk.key, raw), replica, replicaHas, true);
-    await move(extents.subtract(wanted, named), extents.subtract(onlyReplica, named), reporting);
+    await move(mayDiffer(extents.subtract(wanted, named)), mayDiffer(extents.subtract(onlyReplica, named)), reporting);
   } else {
-    await move(wanted, onlyReplica, sink);
+    await move(mayDiffer(wanted), mayDiffer(onlyReplica), sink);
   }
   if (direct) await writer.checkpoint(disk.key, () => replica.flush());
   return readBytes;
@@ -281,6 +287,7 @@ const bindReader = (reader: Reader, call: () => ReturnType<typeof callFor>): Ope
   maxRequestBytes: reader.maxRequestBytes,
   maxInFlight: reader.maxInFlight,
   read: (offset, into) => reader.read(offset, into, call()),
+  ...bindDigests(reader, call),
   [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
 });
 

@@ -30,6 +30,7 @@ export class MemberWork {
   readonly #replicas: ReplicaDisks;
   readonly #modes: ReadonlyMap<DiskKey, Mode>;
   readBytes = 0;
+  #comparedBytes = 0;
   /** A tracker was lost on the way. */
   turnedIntoComparison = false;
 
@@ -98,7 +99,11 @@ export class MemberWork {
         signal: this.#request.signal,
         onBytes: (bytes) => {
           this.readBytes += bytes;
-          this.#request.onProgress?.(item, this.readBytes);
+          this.#request.onProgress?.(item, this.readBytes + this.#comparedBytes);
+        },
+        onCompared: (bytes) => {
+          this.#comparedBytes += bytes;
+          this.#request.onProgress?.(item, this.readBytes + this.#comparedBytes);
         },
         onTrackingLost: (key, error) => this.#noteTrackingLost(key, error),
         onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),

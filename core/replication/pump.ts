@@ -3,7 +3,7 @@ import { DrError, type Extent, isDrError } from '../contract/index.ts';
 import type { DiskSource } from '../journal/disk-io.ts';
 
 export const BLOCK_BYTES = 1024 * 1024;
-const REOPEN_ATTEMPTS = 5;
+export const REOPEN_ATTEMPTS = 5;
 const ZEROES = Buffer.alloc(BLOCK_BYTES);
 
 export interface Sink {
@@ -105,11 +105,13 @@ export const pump = async (request: PumpRequest): Promise<PumpReport> => {
       movedUpTo = Math.max(movedUpTo, flight.lowWater());
       request.signal.throwIfAborted();
       attempts = movedUpTo > before ? 1 : attempts + 1;
-      const passing = isDrError(error) && (error.retry === 'reconnect' || error.retry === 'backoff');
-      if (!passing || attempts >= REOPEN_ATTEMPTS) throw error;
+      if (!isPassing(error) || attempts >= REOPEN_ATTEMPTS) throw error;
     }
   }
 };
+
+/** Another attempt may succeed. */
+export const isPassing = (error: unknown): boolean => isDrError(error) && (error.retry === 'reconnect' || error.retry === 'backoff');
 
 const movePiece = async (source: DiskSource, piece: Extent, sink: Sink): Promise<number> => {
   const buffer = buffers.take();

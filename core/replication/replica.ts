@@ -9,6 +9,7 @@ import type { Journal, Point } from '../journal/journal.ts';
 import { recordEvent } from '../state/events.ts';
 import { getItem, updateItem } from '../state/items.ts';
 import { deletePoints, listPoints, type PointRecord, putPoint } from '../state/points.ts';
+import { bindDigests } from './compare.ts';
 import { type Core, facetOf, fencedCall, nowIso, openEndpoint, replicaOf } from './core.ts';
 
 export interface ReplicaDisks {
@@ -73,6 +74,7 @@ const bindDisk = (handle: ReplicaDisk, call: () => ReturnType<typeof fencedCall>
   maxRequestBytes: handle.maxRequestBytes,
   maxInFlight: handle.maxInFlight,
   read: (offset, into) => handle.read(offset, into, call()),
+  ...bindDigests(handle, call),
   write: (offset, data) => handle.write(offset, data, call()),
   writeZeroes: (offset, length) => handle.writeZeroes(offset, length, call()),
   flush: () => handle.flush(call()),
