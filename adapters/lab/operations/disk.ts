@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
 import { type DiskId, DrError, type Epoch } from '../../../core/contract/index.ts';
+import { digestRows } from '../digests.ts';
 import type { Estate } from '../estate.ts';
 import { missing } from '../estate.ts';
 import type { DiskRef } from '../port.ts';
@@ -59,15 +59,7 @@ export const disk: Handlers<'disk'> = {
 
   'disk.digests': ({ estate, lies }, args) => {
     const volume = readable(estate, args);
-    const end = sizeOf(estate, args, volume);
-    const rows: Buffer[] = [];
-    for (let offset = args.offset; offset < end && rows.length < args.count; offset += args.blockBytes) {
-      const block = new Uint8Array(Math.min(args.blockBytes, end - offset));
-      volume.read(offset, block);
-      if (lies.has('halfData')) block.fill(0, block.length >> 1);
-      rows.push(hash('sha256', block, 'buffer'));
-    }
-    return { data: Buffer.concat(rows) };
+    return { data: digestRows(volume, args, sizeOf(estate, args, volume), lies) };
   },
 };
 

@@ -1,6 +1,6 @@
 // The disks of simulated hosts as an agent on them sees them: `\\.\PhysicalDriveN` of what is mounted there.
-import { hash } from 'node:crypto';
 import { DrError } from '../../../core/contract/index.ts';
+import { digestRows } from '../digests.ts';
 import type { Connection, Gate } from '../gate.ts';
 import type { Lie } from '../model.ts';
 import { assertRange, assertRoom } from '../operations/disk.ts';
@@ -178,25 +178,6 @@ const flush = ({ handle, volume, lies }: Asked): object => {
   return {};
 };
 
-/** Most of a disk is room that nothing was written to: its digest is known. */
-const zeroDigests = new Map<number, Buffer>();
-const digestOf = (block: Uint8Array): Buffer => {
-  const known = zeroDigests.get(block.length);
-  // Compared with itself one byte on: all bytes are equal, to a first one that is zero.
-  const zero = block[0] === 0 && Buffer.compare(block.subarray(1), block.subarray(0, -1)) === 0;
-  if (zero && known) return known;
-  const digest = hash('sha256', block, 'buffer');
-  if (zero) zeroDigests.set(block.length, digest);
-  return digest;
-};
-
-const digests = ({ volume, lies }: Asked, { blockBytes, offset, count }: EstateArgs<'agent.digests'>): { data: Uint8Array } => {
-  const rows: Buffer[] = [];
-  for (let from = offset; from < volume.sizeBytes && rows.length < count; from += blockBytes) {
-    const block = new Uint8Array(Math.min(blockBytes, volume.sizeBytes - from));
-    volume.read(from, block);
-    if (lies.has('halfData')) block.fill(0, block.length >> 1);
-    rows.push(digestOf(block));
-  }
-  return { data: Buffer.concat(rows) };
-};
+const digests = ({ volume, lies }: Asked, range: EstateArgs<'agent.digests'>): { data: Uint8Array } => ({
+  data: digestRows(volume, range, volume.sizeBytes, lies),
+});
