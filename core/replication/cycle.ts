@@ -1,7 +1,6 @@
 // One cycle of a protection group: snapshot, read, seal, store, release, in the order of rule T2.
 import {
   type Baseline,
-  type DiskId,
   DrError,
   type ItemId,
   isDrError,
@@ -10,39 +9,18 @@ import {
   type Snapshot,
   type StreamingSource,
 } from '../contract/index.ts';
-import { pointSealed, setSync } from '../domain/decide.ts';
-import type { DiskKey, Item } from '../domain/item.ts';
-import type { ProtectionGroup, ReplicationPolicy } from '../domain/policy.ts';
+import type { DiskKey } from '../domain/item.ts';
+import type { ReplicationPolicy } from '../domain/policy.ts';
 import type { EndpointSession } from '../host/host.ts';
-import type { Journal, Point } from '../journal/journal.ts';
-import type { Db } from '../state/database.ts';
-import { recordEvent } from '../state/events.ts';
-import { getItem, updateItem } from '../state/items.ts';
-import { type CycleRecord, findCycle, putCycle, putPoint } from '../state/points.ts';
+import type { Point } from '../journal/journal.ts';
+import { type CycleRecord, putCycle } from '../state/points.ts';
 import { getPolicy } from '../state/records.ts';
 import { type FrozenDisk, frozenByPass, frozenBySnapshot, pointDisks } from './capture.ts';
-import { type Core, callFor, emit, facetOf, nowIso, sourceOf } from './core.ts';
+import { type Core, callFor, emit, facetOf, nowIso } from './core.ts';
+import { type CycleRequest, groupCalls, openCycle, prepare } from './cycle-begin.ts';
+import { noteFailure, releaseCycle, storePoint } from './cycle-end.ts';
 import { type Member, MemberWork } from './member-work.ts';
 import { releaseOrphans } from './orphans.ts';
-import { toPointRecord } from './replica.ts';
-import { followShape } from './shape.ts';
-
-export interface CycleRequest {
-  readonly group: ProtectionGroup;
-  readonly items: readonly ItemId[];
-  readonly kind: CycleRecord['kind'];
-  /** A second call with the same id finishes or returns the same cycle. */
-  readonly cycleId: string;
-  readonly signal: AbortSignal;
-  /** Streaming sources only: the machine stays frozen after its last pass (planned failover, V2). */
-  readonly stayFrozen?: boolean;
-  /** Ranges outside of which both sides are proven equal, by item and disk (re-protect, V3). */
-  readonly within?: ReadonlyMap<ItemId, ReadonlyMap<DiskKey, readonly { readonly offset: number; readonly length: number }[]>>;
-  /** Everything is compared, and what differs although the tracker did not name it is reported. */
-  readonly verify?: boolean;
-  onProgress?(item: Item, readBytes: number): void;
-  onMismatch?(item: Item, disk: DiskKey, offset: number, length: number): void;
-}
 
 export interface CycleReport {
   readonly cycleId: string;
@@ -63,51 +41,6 @@ export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport
       core.activeCycles.delete(cycle.id);
     }
   });
-
-const openCycle = async (core: Core, request: CycleRequest): Promise<CycleRecord> => {
-  const known = await findCycle(core.store.db, request.cycleId);
-  if (known && known.phase !== 'abandoned') return known;
-  const cycle: CycleRecord = {
-    id: request.cycleId,
-    groupId: request.group.id,
-    kind: request.kind,
-    phase: 'intent',
-    startedAt: nowIso(core),
-    doc: { members: request.items.map((item) => ({ item, point: core.runtime.newId('pt') })), snapshots: [] },
-  };
-  await core.store.transaction((tx) => putCycle(tx, cycle));
-  return cycle;
-};
-
-const prepare = async (core: Core, request: CycleRequest, cycle: CycleRecord): Promise<Member[]> => {
-  const members: Member[] = [];
-  for (const { item: id, point: pointId } of cycle.doc.members) {
-    const found = await getItem(core.store.db, id);
-    const session = await sourceOf(core, found);
-    const item = await followShape(core, found, session, request.signal);
-    const journal = await core.journals.journal(item.state.direction.to, item.id);
-    members.push({ item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal) });
-  }
-  return members;
-};
-
-/**
- * The baselines that a delta starts from: none when this cycle must compare or copy. They are those of the very point that the delta
- * builds on (T1, T3): a divergent point has none. Only a reverse cycle with proven ranges starts from marks beside the journal (V3).
- */
-const baselinesToAsk = (request: CycleRequest, item: Item, session: EndpointSession, journal: Journal): Map<DiskId, Baseline> => {
-  const since = new Map<DiskId, Baseline>();
-  const proven = request.within?.has(item.id) === true;
-  const delta = proven || item.state.sync.is === 'Delta' || item.state.sync.is === 'Stalled';
-  if (!delta || session.capabilities.tracking === 'none') return since;
-  const known = proven ? item.baselines : ((journal.newest()?.baselines ?? {}) as Item['baselines']);
-  for (const disk of item.disks) {
-    const baseline = known[disk.key];
-    // A disk that has grown since the point is compared: item.baselines has lost its entry.
-    if (baseline !== undefined && item.baselines[disk.key] !== undefined) since.set(disk.sourceDisk, baseline);
-  }
-  return since;
-};
 
 const THAW_POLL_MS = 1_000;
 
@@ -444,64 +377,3 @@ interface Taken {
 
 const baselinesOf = (disks: readonly FrozenDisk[]): Record<DiskKey, Baseline> =>
   Object.fromEntries(disks.flatMap((disk) => (disk.baseline === undefined ? [] : [[disk.key, disk.baseline]])));
-
-/** Machines that one snapshot call may take together. */
-const groupCalls = (members: readonly Member[]): Member[][] => {
-  const byEndpoint = Map.groupBy(members, (member) => member.item.source.endpoint);
-  return [...byEndpoint.values()].flatMap((group) =>
-    group[0]?.session.capabilities.atomicity === 'group' ? [group] : group.map((member) => [member]),
-  );
-};
-
-/** The point becomes known: index row, baselines and state in one transaction (promise 2). */
-export const storePoint = async (tx: Db, core: Core, itemId: ItemId, point: Point): Promise<void> => {
-  const before = await getItem(tx, itemId);
-  await putPoint(tx, toPointRecord(before, point));
-  await updateItem(tx, itemId, (item) => pointSealed({ ...item, baselines: point.baselines as Item['baselines'] }));
-  const first = before.state.protection === 'InitialReplication';
-  await recordEvent(tx, {
-    at: nowIso(core),
-    kind: first ? 'point.first' : 'point.sealed',
-    level: 'info',
-    subject: before.name,
-    message: first ? `${before.name} is protected: first recovery point of ${point.takenAt}` : `recovery point of ${point.takenAt}`,
-    data: { point: point.point, seq: point.seq },
-  });
-};
-
-const noteFailure = async (tx: Db, itemId: ItemId, error: DrError): Promise<void> => {
-  await updateItem(tx, itemId, (item) => {
-    if (item.state.sync.is === 'Paused' || item.state.protection !== 'Protected') return item;
-    if (error.retry === 'resync') return setSync(item, { is: 'ResyncRequired', reason: error.code });
-    if (item.state.sync.is === 'ResyncRequired' || item.state.sync.is === 'Resyncing')
-      return setSync(item, { is: 'ResyncRequired', reason: item.state.sync.reason ?? error.code });
-    return setSync(item, { is: 'Stalled', reason: `${error.code}: ${error.message}` });
-  });
-};
-
-/** Keeps the baselines of the newest point, whichever cycle made it, and gives the snapshots back. */
-export const releaseCycle = async (
-  core: Core,
-  cycle: CycleRecord,
-  members: readonly Pick<Member, 'item' | 'session'>[],
-  sealed: ReadonlySet<ItemId>,
-  signal: AbortSignal,
-): Promise<void> => {
-  for (const { item, session } of members) {
-    if (!sealed.has(item.id) || !session.source) continue;
-    const baselines = (await core.journals.journal(item.state.direction.to, item.id)).newest()?.baselines ?? {};
-    const keep = new Map(
-      item.disks.flatMap((disk) => {
-        const baseline = baselines[disk.key];
-        return baseline === undefined ? [] : [[disk.sourceDisk, [baseline]] as const];
-      }),
-    );
-    await session.source.keepBaselines(item.source.machine, keep, callFor(core, `${cycle.id}/keep`, signal));
-  }
-  for (const snapshot of cycle.doc.snapshots) {
-    const session = members.find((member) => member.item.source.endpoint === snapshot.endpoint)?.session;
-    if (session?.source?.kind !== 'snapshot') continue;
-    const outcome = snapshot.items.every((id) => sealed.has(id)) ? 'sealed' : 'abandoned';
-    await session.source.releaseSnapshot(snapshot.id as Snapshot['id'], outcome, callFor(core, `${cycle.id}/release`, signal));
-  }
-};

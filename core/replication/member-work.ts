@@ -9,7 +9,7 @@ import { updateItem } from '../state/items.ts';
 import type { CycleRecord } from '../state/points.ts';
 import { captureDisk, type FrozenDisk, type Mode } from './capture.ts';
 import { type Core, nowIso, replicaOf } from './core.ts';
-import type { CycleRequest } from './cycle.ts';
+import type { CycleRequest } from './cycle-begin.ts';
 import { applySealed, openReplicaDisks, type ReplicaDisks } from './replica.ts';
 
 /** One member on its way through the cycle. */

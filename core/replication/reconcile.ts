@@ -10,7 +10,7 @@ import { findJob } from '../state/jobs.ts';
 import { type CycleRecord, deletePoints, findCycle, listOpenCycles, listPoints, putCycle } from '../state/points.ts';
 import { listEndpoints, putMeta } from '../state/records.ts';
 import { type Core, callFor, emit, nowIso, openEndpoint } from './core.ts';
-import { releaseCycle, storePoint } from './cycle.ts';
+import { releaseCycle, storePoint } from './cycle-end.ts';
 import { releaseOrphans } from './orphans.ts';
 
 /** Job-bound cycles (first, final, reverse) are taken up again by their job. */
