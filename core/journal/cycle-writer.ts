@@ -30,6 +30,8 @@ export interface CycleRequest {
   readonly groupCycle?: string;
   /** The point that the changes start from; left out for the first cycle. */
   readonly base?: string;
+  /** Names what is read, which does not change while it has this name: only then can a first copy go on where it was. A stream has none. */
+  readonly frozen?: string;
   readonly disks: readonly CycleDisk[];
 }
 
@@ -41,7 +43,7 @@ export interface CycleRequest {
 export interface CycleWriter extends AsyncDisposable {
   /** The cycle was sealed before: there is nothing left to write (J3). */
   readonly sealed: Point | undefined;
-  /** Ranges by disk that an earlier run of this cycle wrote to the replica, durably. Disks without any are left out. */
+  /** Ranges by disk that an earlier run of this cycle wrote to the replica, durably and from the same frozen content. Disks without any are left out. */
   readonly resumeFrom: ReadonlyMap<string, readonly Extent[]>;
   data(disk: string, offset: number, bytes: Uint8Array): Promise<void>;
   zero(disk: string, offset: number, length: number): Promise<void>;

@@ -88,7 +88,7 @@ export class Journal {
 
   /**
    * Refuses with STATE_CONFLICT when `base` is not the newest sealed point (T3). A writer that was left open ends here: its cycle goes on from its
-   * checkpoints when it is the same one, else it is dropped (J4).
+   * checkpoints when it is the same one and reads what it has read before, else it is dropped (J4).
    */
   begin(request: CycleRequest): Promise<CycleWriter> {
     return this.#ledger.withNewest(async () => {
@@ -100,7 +100,7 @@ export class Journal {
       this.#ledger.writer = undefined;
       const { files, directory } = this.#options;
       const { open, nextSeq: seq } = this.#ledger.state;
-      const resume = open !== undefined && canonicalJson(open.request) === canonicalJson(request);
+      const resume = open !== undefined && request.frozen !== undefined && canonicalJson(open.request) === canonicalJson(request);
       if (!resume) {
         await this.#dropUnsealed();
         if (request.disks.some((disk) => disk.direct)) {

@@ -227,7 +227,7 @@ class CycleRun {
     if (source?.kind !== 'snapshot' || !spec)
       throw new DrError('CONTRACT_VIOLATED', `the snapshot of ${member.item.name} has no definition of it`);
     const disks = frozenBySnapshot({ core: this.#core, signal: this.#work }, source, snapshot, member.item);
-    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member);
+    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member, snapshot);
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       for (const disk of disks) await work.capture(disk, work.modeOf(disk.key));

@@ -1,5 +1,5 @@
 // One member's part in a cycle: its writer, its open replica disks, and what is done with each of its disks.
-import { type Baseline, type DiskId, DrError, isDrError } from '../contract/index.ts';
+import { type Baseline, type DiskId, DrError, isDrError, type Snapshot } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { DiskKey, Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
@@ -50,7 +50,8 @@ export class MemberWork {
     this.#modes = modes;
   }
 
-  static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member): Promise<MemberWork> {
+  /** `snapshot`: what is read, where it stands still. A stream gives other content each time. */
+  static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member, snapshot?: Snapshot): Promise<MemberWork> {
     const { item, journal, pointId } = member;
     const newest = journal.newest();
     const modes = modesOf(request, member);
@@ -74,6 +75,7 @@ export class MemberWork {
       kind: !newest ? 'first' : comparing ? 'compare' : 'delta',
       ...(cycle.doc.members.length > 1 ? { groupCycle: cycle.id } : {}),
       ...(newest ? { base: newest.point } : {}),
+      ...(snapshot ? { frozen: `${snapshot.id} of ${snapshot.takenAt}` } : {}),
       disks: item.disks.map((disk) => ({ key: disk.key, sizeBytes: disk.sizeBytes, direct: modes.get(disk.key)?.is === 'first' })),
     });
     return new MemberWork(core, request, member, writer, replicas, modes);

@@ -34,12 +34,15 @@ export class Faults {
   crashAt: number | undefined;
   failAt: { readonly call: number; readonly error: () => Error } | undefined;
   readonly trace: CallName[] = [];
+  /** Hears of each call before it is made. */
+  onEnter: ((name: CallName) => void) | undefined;
 
   /** True when the machine dies in this very call: what it does may have been done, but nobody will hear of it. */
   enter(name: CallName): boolean {
     if (this.crashed) throw new CrashError();
     this.calls++;
     this.trace.push(name);
+    this.onEnter?.(name);
     if (this.calls === this.crashAt) {
       this.crashed = true;
       return true;

@@ -296,6 +296,9 @@ export const sweepPoint = async (script: Script, mode: Mode, call: number, seed:
       world.crashMoment = mode.moment;
       faults.crashAt = at;
       await world.untilCrash(script.run(world));
+      // An engine is not back at once: what it had copied is written over meanwhile.
+      faults.crashed = true;
+      await world.advance(2_000);
       await world.crashAndRestart();
       await settleAll(world);
     } else {

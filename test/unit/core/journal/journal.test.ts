@@ -321,7 +321,7 @@ describe('parts of a group in the journal (P1)', () => {
 
 describe('first copy', () => {
   const direct = DISKS.map((disk) => ({ ...disk, direct: true }));
-  const request = { cycle: 'c1', point: 'p1', kind: 'first' as const, disks: direct };
+  const request = { cycle: 'c1', point: 'p1', kind: 'first' as const, frozen: 'snapshot 1', disks: direct };
 
   it('goes on from its checkpoints after a crash, and trusts nothing that has none', async () => {
     const lab = await new Lab().open();
@@ -369,6 +369,23 @@ describe('first copy', () => {
     await using resumed = await lab.journal.begin(request);
 
     expect(resumed.resumeFrom.get('a')).to.deep.equal([{ offset: 0, length: 4096 }]);
+  });
+
+  it('starts anew where it reads other content than before: what was copied of the first snapshot is not in the second', async () => {
+    const { frozen: _, ...ofAStream } = request;
+    for (const [first, second] of [
+      [request, { ...request, frozen: 'snapshot 2' }],
+      [ofAStream, ofAStream],
+    ] as const) {
+      const lab = await new Lab().open();
+      const writer = await lab.journal.begin(first);
+      await writer.direct('a', 0, 4096);
+      await writer.checkpoint('a', async () => {});
+
+      await using again = await lab.journal.begin(second);
+
+      expect(again.resumeFrom.size).to.equal(0);
+    }
   });
 
   it('starts anew in another cycle (J4)', async () => {
