@@ -20,7 +20,7 @@ import { type Core, callFor, emit, facetOf, nowIso } from './core.ts';
 import { type CycleRequest, groupCalls, openCycle, prepare } from './cycle-begin.ts';
 import { noteFailure, releaseCycle, storePoint } from './cycle-end.ts';
 import { type Member, MemberWork } from './member-work.ts';
-import { releaseOrphans } from './orphans.ts';
+import { takeSnapshot } from './orphans.ts';
 
 export interface CycleReport {
   readonly cycleId: string;
@@ -180,15 +180,9 @@ class CycleRun {
     const since = new Map(group.flatMap((member) => [...member.since]));
     const machines = group.map((member) => member.item.source.machine);
     const want = { ...this.#wanted(group), since };
-    const create = () => source.createSnapshot(machines, want, callFor(this.#core, operationId, this.#request.signal));
+    const operation = { machines, point: want, operationId, signal: this.#request.signal };
     this.#noteCall();
-    const snapshot = await create().catch(async (error: unknown) => {
-      // The server may have finished the snapshot of a cycle that was killed after the leftovers of that cycle had been swept.
-      if (!isDrError(error, 'SNAPSHOT_LIMIT_REACHED')) throw error;
-      const call = () => callFor(this.#core, `${operationId}/orphans`, this.#request.signal);
-      if ((await releaseOrphans(this.#core, first.session, call)) === 0) throw error;
-      return create();
-    });
+    const snapshot = await takeSnapshot(this.#core, first.session, source, operation);
     this.#noteReturn();
     return snapshot;
   }

@@ -1,9 +1,36 @@
 // Snapshots of ours that nobody needs any more.
-import type { Call, Snapshot } from '../contract/index.ts';
+import { type Call, isDrError, type MachineId, type PointRequest, type Snapshot, type SnapshotSource } from '../contract/index.ts';
 import type { EndpointSession } from '../host/host.ts';
 import { findJob } from '../state/jobs.ts';
 import { findCycle } from '../state/points.ts';
-import type { Core } from './core.ts';
+import { type Core, callFor } from './core.ts';
+
+export interface SnapshotWanted {
+  readonly machines: readonly MachineId[];
+  readonly point: PointRequest;
+  readonly operationId: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A snapshot, in the place of one that nobody needs any more: a server may have finished it for an engine that was killed, after the leftovers
+ * had been swept, and one whose site went dark could not be released.
+ */
+export const takeSnapshot = async (
+  core: Core,
+  session: EndpointSession,
+  source: SnapshotSource,
+  { machines, point, operationId, signal }: SnapshotWanted,
+): Promise<Snapshot> => {
+  const take = () => source.createSnapshot(machines, point, callFor(core, operationId, signal));
+  try {
+    return await take();
+  } catch (error) {
+    if (!isDrError(error, 'SNAPSHOT_LIMIT_REACHED')) throw error;
+    if ((await releaseOrphans(core, session, () => callFor(core, `${operationId}/orphans`, signal))) === 0) throw error;
+    return take();
+  }
+};
 
 /** Gives back what cycles that have ended left at one endpoint. Returns how many there were. */
 export const releaseOrphans = async (core: Core, { source }: EndpointSession, call: () => Call): Promise<number> => {

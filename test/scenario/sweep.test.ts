@@ -64,3 +64,28 @@ describe('a cycle', () => {
     }
   });
 });
+
+describe('a re-protect', () => {
+  it('gives back the snapshot of a cycle whose site went dark, which is in its way at the old source', async () => {
+    for (const { machine, read, release } of [
+      { machine: 'shop-web', read: 'device.read', release: 'vim.RemoveSnapshot_Task' },
+      { machine: 'erp-web', read: 'agent.read', release: 'ps.Msvm_VirtualSystemSnapshotService.DestroySnapshot' },
+    ]) {
+      await using world = await World.create({ writesPerSecond: 60 });
+      await world.protect([machine]);
+      for (const method of [read, release]) await world.lab.control.call('lab.addFault', { rule: { method, act: { error: 'INTERNAL' } } });
+      await world.advance(2_000);
+      await world.run('sync.now', { target: machine });
+      await world.lab.control.call('lab.burnSite', { site: 'site-a' });
+      await world.lab.control.call('lab.clearFaults', {});
+      await world.do('failover.unplanned', { target: machine, sourceIs: 'unreachable' });
+      await world.do('failover.commit', { target: machine });
+      await world.lab.control.call('lab.restoreSite', { site: 'site-a', autostart: true });
+
+      const reprotect = await world.run('reprotect', { target: machine });
+
+      expect(reprotect.state, `${machine}: ${JSON.stringify(reprotect)}`).to.equal('Succeeded');
+      expect((await world.status()).leftovers.filter(({ kind }) => kind === 'snapshot')).to.deep.equal([]);
+    }
+  });
+});

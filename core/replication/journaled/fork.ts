@@ -9,6 +9,7 @@ import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
 import { forkOf } from '../fork-of.ts';
 import { productionNics, testNics } from '../networks.ts';
+import { takeSnapshot } from '../orphans.ts';
 import { openReplicaDisks } from '../replica.ts';
 import type { BringUp, Chosen, Discarding, Doing, Promoted } from '../replicator.ts';
 import { choosePoint, selectPoint, settlePoint } from './points.ts';
@@ -120,7 +121,8 @@ const baselineOf = async (
   const call = () => callFor(core, operationId, signal);
   try {
     await source.enableTracking(fork.machine, call());
-    const snapshot = await source.createSnapshot([fork.machine], { consistency: 'crash', orElse: 'crash', since: new Map() }, call());
+    const point = { consistency: 'crash', orElse: 'crash', since: new Map() } as const;
+    const snapshot = await takeSnapshot(core, session, source, { machines: [fork.machine], point, operationId, signal });
     await source.releaseSnapshot(snapshot.id, 'sealed', call());
     const keys = new Map(Object.entries(fork.disks).map(([key, disk]) => [disk as string, key]));
     return Object.fromEntries(

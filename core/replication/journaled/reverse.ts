@@ -10,6 +10,7 @@ import { getGroup } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint, replicaOf } from '../core.ts';
 import { runCycle } from '../cycle.ts';
+import { takeSnapshot } from '../orphans.ts';
 import { applySealed } from '../replica.ts';
 import { canPlan } from './place.ts';
 
@@ -50,7 +51,8 @@ const writesOfOldSource = async (
   const call = () => callFor(core, operationId, signal);
   try {
     const since = new Map(item.disks.map((disk) => [disk.sourceDisk, baselines[disk.key] as never]));
-    const snapshot = await source.createSnapshot([item.source.machine], { consistency: 'crash', orElse: 'crash', since }, call());
+    const point = { consistency: 'crash', orElse: 'crash', since } as const;
+    const snapshot = await takeSnapshot(core, session, source, { machines: [item.source.machine], point, operationId, signal });
     try {
       const writes: Record<DiskKey, Extent[]> = {};
       for (const disk of item.disks) {
