@@ -1,5 +1,5 @@
 // Forks. `overlay`: the replica itself on top of a VM snapshot; promote merges the snapshot, discard reverts to it. `clone`: a machine of its own.
-import { isFault, type MoRef, type TaskInfo } from '../../adapters/vsphere/port.ts';
+import { isFault, type MoRef } from '../../adapters/vsphere/port.ts';
 import {
   type Call,
   type DiskId,
@@ -140,7 +140,8 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
       : undefined;
   let made = await find();
   if (!made) {
-    await cloneUnderWay(vcenter, id, call);
+    // A large replica takes longer than one call: the attempt before may still be at it, and a second clone would be nobody's.
+    await vcenter.awaitUnderWay(id, CLONING, call);
     made = await find();
   }
   if (!made) {
@@ -172,17 +173,6 @@ const createClone = async (ground: Ground, id: MachineId, as: ForkRequest, call:
     { forkId, machine: clone.id, replica: id, purpose: as.purpose, operationId: call.operationId, spec: as.spec },
     call,
   );
-};
-
-/** A large replica takes longer than one call: the attempt before may still be at it, and a second clone would be nobody's. */
-const cloneUnderWay = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
-  const { recentTask = [] } = await vcenter.props(vmRef(id), ['recentTask'], call);
-  for (const task of recentTask as readonly MoRef[]) {
-    const { info } = await vcenter.props(task, ['info'], call).catch(() => ({ info: undefined }));
-    const { state, descriptionId } = (info ?? {}) as Partial<TaskInfo>;
-    if (descriptionId !== CLONING || (state !== 'running' && state !== 'queued')) continue;
-    await vcenter.awaitTask(task, `the clone of ${id} that is under way`, { method: 'CloneVM_Task', on: vmRef(id) }, call);
-  }
 };
 
 interface Description {

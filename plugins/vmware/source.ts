@@ -24,6 +24,8 @@ import { isGone, type Props, type Vcenter, vmRef } from './vcenter.ts';
 /** Areas in use instead of changes since an id (vSphere API reference, QueryChangedDiskAreas). */
 const IN_USE = '*';
 const SEPARATOR = '+';
+/** As the vSphere API calls the task. */
+const SNAPSHOTTING = 'VirtualMachine.createSnapshot';
 
 export const sourceOf = (vcenter: Vcenter, paths: DataPaths): SnapshotSource => {
   const find = (id: SnapshotId, disk: DiskId, call: Call) => findDisk(vcenter, id, disk, call);
@@ -213,6 +215,7 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   const machines = [...new Set(ids)];
   const there: TaggedSnapshot[] = [];
   for (const id of machines) {
+    await vcenter.awaitUnderWay(id, SNAPSHOTTING, call);
     await endStuns(vcenter, id, call);
     there.push(...(await snapshotsOf(vcenter, id, 'cycle', call)));
   }
@@ -272,8 +275,11 @@ const snapshotOne = async (
           false,
           call,
         );
-  const [made] = (await snapshotsOf(vcenter, id, 'cycle', call)).filter((one) => one.tag.operationId === call.operationId);
-  if (made) return made;
+  const made = (await snapshotsOf(vcenter, id, 'cycle', call)).filter((one) => one.tag.operationId === call.operationId);
+  const taken = made.find((one) => one.ref.value === ref.value);
+  // What a killed call had asked for, and the server has done since.
+  if (taken) for (const one of made) if (one !== taken) await removeSnapshot(vcenter, { machine: id, ref: one.ref }, call);
+  if (taken) return taken;
   // A server that has shortened or changed the tag: nobody would find this snapshot again, and each cycle would add one.
   await removeSnapshot(vcenter, { machine: id, ref }, call);
   throw new DrError('SNAPSHOT_GONE', `the snapshot of machine ${id} is gone right after it was taken`, { context: { machine: id } });

@@ -79,6 +79,29 @@ export class Vcenter {
     return pollTask(call, what, look, { firstPauseMs: FIRST_PAUSE_MS, maxPauseMs: MOST_PAUSE_MS, time: this.time });
   }
 
+  /**
+   * Waits for tasks of one kind at a machine, however they end. A call that was killed has left its task to the server, and what that makes is
+   * seen only when it has ended.
+   */
+  async awaitUnderWay(id: string, descriptionId: string, call: Call): Promise<void> {
+    const { recentTask = [] } = await this.props(vmRef(id), ['recentTask'], call);
+    for (const task of recentTask as readonly MoRef[]) {
+      const look = async (): Promise<TaskState<void>> => {
+        const { info } = await this.props(task, ['info'], call).catch((error: unknown) => {
+          if (!isGone(error)) throw error;
+          return { info: undefined };
+        });
+        const { state, descriptionId: is } = (info ?? {}) as Partial<TaskInfo>;
+        return is === descriptionId && (state === 'running' || state === 'queued') ? { done: false } : { done: true, value: undefined };
+      };
+      await pollTask(call, `the task of machine ${id} that is under way`, look, {
+        firstPauseMs: FIRST_PAUSE_MS,
+        maxPauseMs: MOST_PAUSE_MS,
+        time: this.time,
+      });
+    }
+  }
+
   /** Throws NOT_FOUND. */
   async props(ref: MoRef, paths: readonly string[], call: Call): Promise<Props> {
     const [found] = await this.propsOf([ref], paths, call);
