@@ -6,19 +6,26 @@ import { EXIT } from '../../core/contract/index.ts';
 import { type Cli, usage } from '../cli.ts';
 import { type CommandSpec, type Invocation, numberOption, type OptionSpec, type Options, textOption } from '../command.ts';
 import { BREAKS, breakLab, findMachine } from '../lab/break.ts';
-import { buildEstate } from '../lab/estate.ts';
+import { buildEstate, ESTATES, type EstateName, machinesIn } from '../lab/estate.ts';
 import { findLab, labSecret, labSocket, startLab, stopLab } from '../lab/process.ts';
 import { registerLab } from '../lab/register.ts';
 
 const DIR: OptionSpec = { flags: '--dir <dir>', about: 'where the lab keeps its disks (default: lab in the home)' };
 const SEED: OptionSpec = { flags: '--seed <n>', about: 'contents and names that the lab makes up (default: 1)', kind: 'integer' };
 const MACHINES: OptionSpec = { flags: '--machines <n>', about: 'so many machines (default: 6)', kind: 'integer' };
-const DEFAULT_MACHINES = 6;
+const MACHINES_OF: OptionSpec = { ...MACHINES, about: 'so many machines (default: 6 in mixed, 4 in vmm, 3 in hyperv)' };
+const ESTATE: OptionSpec = {
+  flags: '--estate <name>',
+  about: 'all kinds of endpoints, two System Center VMM servers, or Hyper-V hosts and clusters (default: mixed)',
+  choices: ESTATES,
+};
+
+const DEFAULT_ESTATE: EstateName = 'mixed';
 
 const directoryOf = (cli: Cli, options: Options): string => resolve(cli.at.folder, textOption(options, 'dir') ?? join(cli.home, 'lab'));
 
-const machinesOf = (options: Options): number => {
-  const machines = numberOption(options, 'machines') ?? DEFAULT_MACHINES;
+const machinesOf = (options: Options, estate: EstateName = DEFAULT_ESTATE): number => {
+  const machines = numberOption(options, 'machines') ?? machinesIn(estate);
   if (machines < 1 || machines > 10_000) throw usage(`a lab of ${machines} machines cannot be made`, 'choose 1 to 10000');
   return machines;
 };
@@ -28,14 +35,30 @@ const withLab = async <T>(cli: Cli, options: Options, work: (lab: EstatePort) =>
   return await work(lab);
 };
 
+/** A lab that was made before is what it is. */
+const assertSame = (spec: EstateSpec, wanted: EstateSpec, directory: string): void => {
+  const namesOf = (one: EstateSpec) => one.sites.flatMap((site) => site.endpoints.map(({ name }) => name)).join();
+  if (namesOf(spec) === namesOf(wanted)) return;
+  throw usage(`the lab in ${directory} was made as another estate`, 'leave --estate out, or take a folder of its own with --dir');
+};
+
+/** A group that can be protected in this lab: the machines of the first one's application. */
+const exampleOf = (spec: EstateSpec): string => {
+  const machines = spec.sites.flatMap((site) => site.endpoints.flatMap((endpoint) => endpoint.machines ?? []));
+  const app = machines[0]?.labels?.['app'] ?? '';
+  const names = machines.filter(({ labels }) => labels?.['app'] === app).map(({ name }) => name);
+  return `warmsite protect ${names.join(' ')} --group ${app} --policy lab --to site-b`;
+};
+
 const up = async (cli: Cli, { options }: Invocation): Promise<void> => {
   const directory = directoryOf(cli, options);
   const estatePath = join(directory, 'estate.json');
   const again = existsSync(join(directory, 'lab.json')) && existsSync(estatePath);
   const { path: secretPath, password } = labSecret(directory);
-  const spec = again
-    ? (JSON.parse(readFileSync(estatePath, 'utf8')) as EstateSpec)
-    : buildEstate({ machines: machinesOf(options), password });
+  const estate = (textOption(options, 'estate') ?? DEFAULT_ESTATE) as EstateName;
+  const made = buildEstate({ estate, machines: machinesOf(options, estate), password });
+  const spec = again ? (JSON.parse(readFileSync(estatePath, 'utf8')) as EstateSpec) : made;
+  if (again && options['estate'] !== undefined) assertSame(spec, made, directory);
   const running = findLab(directory);
   const pid = running ?? (await startLab({ directory, seed: numberOption(options, 'seed') ?? 1, spec }));
   await cli.client('site.add');
@@ -51,7 +74,7 @@ const up = async (cli: Cli, { options }: Invocation): Promise<void> => {
     `the lab ${running ? 'runs already' : again ? 'goes on as it was' : 'is up'}: process ${pid}, ${directory}`,
     'its sites, endpoints, mappings and the policy lab are registered; next:',
     '  warmsite machine list',
-    '  warmsite protect erp-db erp-web --group erp --policy lab --to site-b',
+    `  ${exampleOf(spec)}`,
   ];
   await cli.print.one({ kind: 'Lab', data, name: directory, text: text.join('\n') });
 };
@@ -68,9 +91,9 @@ const statusText = (status: EstateStatus): string => {
 export const commands: readonly CommandSpec[] = [
   {
     name: 'up',
-    about: 'Start the lab in the background and make this home know it: two sites, six endpoints, machines that write',
-    options: [DIR, SEED, MACHINES],
-    examples: ['warmsite lab up', 'warmsite lab up --machines 12 --seed 7'],
+    about: 'Start the lab in the background and make this home know it: two sites, their endpoints, machines that write',
+    options: [DIR, ESTATE, SEED, MACHINES_OF],
+    examples: ['warmsite lab up', 'warmsite lab up --estate vmm', 'warmsite lab up --machines 12 --seed 7'],
     run: up,
   },
   {

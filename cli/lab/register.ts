@@ -58,9 +58,9 @@ export const registerLab = async (call: CallOperation, spec: EstateSpec, place: 
       await call('endpoint.add', { id: endpoint.name, site: site.name, ...(await reached(endpoint, place)) });
     }
   }
-  const storageOf = (name: string) =>
-    spec.sites.flatMap((site) => site.endpoints).find((endpoint) => endpoint.name === name)?.storage[0]?.name ?? '*';
-  for (const { from, to } of PAIRS) {
+  const endpoints = new Map(spec.sites.flatMap((site) => site.endpoints).map((endpoint) => [endpoint.name, endpoint]));
+  const storageOf = (name: string) => endpoints.get(name)?.storage[0]?.name ?? '*';
+  for (const { from, to } of PAIRS.filter((pair) => endpoints.has(pair.from) && endpoints.has(pair.to))) {
     for (const [source, target] of [
       [from, to],
       [to, from],

@@ -157,6 +157,7 @@ describe('the command line over a lab', () => {
       [['apply', '-f', file], 2, 'estate.yaml:5:9: spec.site: there is no site "nowhere"'],
       [['job', 'show', 'job-none'], 4, 'run job list'],
       [['failover', 'planned', 'shop-db', '--no-wait', '--confirm', 'shop-db'], 2, 'warmsite serve'],
+      [['lab', 'up', '--estate', 'vmm'], 2, 'was made as another estate'],
     ];
     for (const [args, code, said] of cases) {
       const ended = await session.run(...args);
