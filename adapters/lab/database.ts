@@ -11,8 +11,8 @@ export interface GuestDisk {
 export const PAGE_BYTES = 4096;
 export const RECORD_BYTES = 512;
 const SUPERBLOCK_AT = 0;
-const CONFIG_AT = 4096;
-const LOG_AT = 65_536;
+export const CONFIG_AT = 4096;
+export const LOG_AT = 65_536;
 const SUPERBLOCK_MAGIC = 'WSLABSB1';
 const CONFIG_MAGIC = 'WSLABCF1';
 const RECORD_MAGIC = 'WSLABWL1';

@@ -43,6 +43,32 @@ export interface Truth {
   readonly sequence?: number;
 }
 
+interface ComparedSubject {
+  readonly machine: MachineId;
+  readonly name: string;
+  readonly endpoint: string;
+  readonly power: 'on' | 'off';
+  /** It has a way into production networks. */
+  readonly production: boolean;
+  /** The newest one in its log. */
+  readonly transactions: number;
+  /** As of a verdict. */
+  readonly problems: readonly string[];
+}
+
+export interface Compared extends ComparedSubject {
+  /** The newest transaction that it has in common with what it is held against; absent when the logs do not reach each other any more. */
+  readonly common?: number;
+  /** What differs and was written by no transaction after that one, in whole sectors. */
+  readonly differingBytes: number;
+}
+
+/** Copies of one guest. */
+export interface Comparison {
+  readonly against: ComparedSubject;
+  readonly copies: readonly Compared[];
+}
+
 /**
  * `twoLive`: two copies of one guest can reach production. `parentWritten`: somebody wrote to a disk that others stand on, which are worth nothing
  * from then on; `identity` is its path.

@@ -16,7 +16,7 @@ import type {
   SnapshotId,
 } from '../../core/contract/index.ts';
 
-import type { EstateSpec, EstateStatus, FaultRule, MachineStatus, StateRef, StateReport, Truth } from './model.ts';
+import type { Comparison, EstateSpec, EstateStatus, FaultRule, MachineStatus, StateRef, StateReport, Truth } from './model.ts';
 import type { ReplicaServerRecord, ReplicationState } from './powershell/replica/model.ts';
 
 export type * from './model.ts';
@@ -297,6 +297,8 @@ export interface EstateMethods {
   /** Finds machines by name at an endpoint, or in the whole estate. */
   'lab.find': [{ readonly name: string; readonly endpoint?: string | undefined }, { readonly machines: readonly MachineStatus[] }];
   'lab.inspect': [{ readonly of: StateRef }, StateReport];
+  /** Every copy of the machine's guest, byte by byte. */
+  'lab.compare': [{ readonly machine: MachineId }, Comparison];
   'lab.truth': [
     { readonly snapshot?: SnapshotId | undefined; readonly operationId?: string | undefined },
     { readonly truths: readonly Truth[] },

@@ -23,7 +23,7 @@ export const findTwoLive = (estate: Estate): Violation[] => {
 /** The machine of a vCenter in which data is moved: no machine that anybody protects. */
 export const isAppliance = (machine: MachineRecord): boolean => machine.labels['warmsite'] === 'appliance';
 
-const reachesProduction = (estate: Estate, machine: MachineRecord): boolean => {
+export const reachesProduction = (estate: Estate, machine: MachineRecord): boolean => {
   const { places } = estate.endpoint(machine.endpoint);
   return machine.spec.nics.some((nic) => places.some((place) => place.id === nic.network && !place.isolated));
 };

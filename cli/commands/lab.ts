@@ -6,6 +6,7 @@ import { EXIT } from '../../core/contract/index.ts';
 import { type Cli, usage } from '../cli.ts';
 import { type CommandSpec, type Invocation, numberOption, type OptionSpec, type Options, textOption } from '../command.ts';
 import { BREAKS, breakLab, findMachine } from '../lab/break.ts';
+import { showComparisons } from '../lab/compare.ts';
 import { buildEstate, ESTATES, type EstateName, machinesIn } from '../lab/estate.ts';
 import { findLab, labSecret, labSocket, startLab, stopLab } from '../lab/process.ts';
 import { registerLab } from '../lab/register.ts';
@@ -132,6 +133,16 @@ export const commands: readonly CommandSpec[] = [
           { title: 'id', wide: true, value: (machine) => machine.machine },
         ]);
       }),
+  },
+  {
+    name: 'compare',
+    args: '<machines...>',
+    about:
+      'Hold all copies of a machine against the one that runs, byte by byte, past all plugins; exit code 8 when something is missing there',
+    options: [DIR],
+    examples: ['warmsite lab compare erp-db', 'warmsite lab compare erp-db erp-web -o json'],
+    run: (cli, { args, options }) =>
+      withLab(cli, options, async (lab) => ((await showComparisons(cli, lab, args)) ? EXIT.done : EXIT.checkFailed)),
   },
   ...BREAKS.map(
     (kind): CommandSpec => ({

@@ -187,6 +187,12 @@ describe('the command line over a lab', () => {
     expect(silent.err).to.include('--source-is off, unreachable or running');
     expect(stated.code, stated.err).to.equal(0);
     expect((await statusOf(session)).items[0]).to.include({ active: 'unknown', protection: 'CommitPending' });
+    // What was written after the newest point is lost, and that is what a comparison with the old disks says.
+    const compared = await session.run('lab', 'compare', 'erp-db');
+    expect(compared.code).to.equal(8);
+    expect(compared.out).to.match(
+      /^erp-db at vmm-b, on: \d+ transactions\n {2}erp-db at vmm-a, off: \d+ transactions? of it .* not there, /,
+    );
   });
 
   it('refuses a vCenter with another certificate until somebody has compared it', async function () {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type DiskId, DrError, type ForkId, type Machine } from '../../../core/contract/index.ts';
 import { build } from '../build.ts';
 import { check } from '../checker.ts';
+import { compare } from '../compare.ts';
 import type { GuestDisk } from '../database.ts';
 import { bootFirst, type Estate, missing } from '../estate.ts';
 import type { Faults } from '../faults.ts';
@@ -41,6 +42,7 @@ export const control = (
       .map((machine) => machineStatus(estate, machine)),
   }),
   'lab.inspect': ({ estate }, args) => inspect(estate, args.of),
+  'lab.compare': ({ estate }, args) => compare(estate, args.machine),
   'lab.truth': ({ estate }, args) => ({
     truths: estate.truths.filter(
       (truth) =>
