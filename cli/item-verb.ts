@@ -7,7 +7,7 @@ import { type CommandSpec, given, type Invocation, type OptionSpec, type OptionV
 import { CONFIRM_OPTION, confirm, DRY_RUN_OPTION } from './confirm.ts';
 import { findingLine } from './findings.ts';
 import { JOB_OPTIONS, runJob } from './follow.ts';
-import { timeText } from './output/text.ts';
+import { bytesText, timeText } from './output/text.ts';
 
 export interface ItemVerb {
   readonly name?: string;
@@ -76,6 +76,9 @@ export const showDryRun = async (cli: Cli, plan: DryRun): Promise<ExitCode> => {
     ...plan.members.flatMap((member) => [
       `  ${member.name}: ${member.allowed ? `can be done${member.takenAt ? `, at the point of ${timeText(member.takenAt)} (${member.point})` : ''}` : `not now: ${member.reason}; ${member.way}`}`,
       ...(member.notes ?? []).map((note) => `      ${note}`),
+      ...(member.disks
+        ? [`      ${member.disks.count === 1 ? '1 disk' : `${member.disks.count} disks`}, ${bytesText(member.disks.sizeBytes)}`]
+        : []),
       ...(member.findings ?? []).map((finding) => `      ${findingLine(finding)}`),
     ]),
   ];

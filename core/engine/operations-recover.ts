@@ -32,6 +32,8 @@ export interface DryRun {
     readonly point?: string;
     readonly takenAt?: string;
     readonly notes?: readonly string[];
+    /** Of the machine that would be protected. */
+    readonly disks?: { readonly count: number; readonly sizeBytes: number };
     readonly findings?: readonly Finding[];
   }[];
   readonly steps: readonly string[];
@@ -187,13 +189,14 @@ export const recoverOperations = [
           target: group.name,
           members: plans.map((plan) => {
             const blocking = plan.findings.find((finding) => finding.level === 'blocks');
-            const bytes = plan.machine.spec.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0);
+            const { disks } = plan.machine.spec;
             return {
               name: plan.machine.name,
               allowed: !blocking,
               ...(blocking ? { reason: blocking.message, way: blocking.hint } : {}),
-              notes: [`replica at ${plan.target}`, `${plan.machine.spec.disks.length} disks, ${bytes} bytes`],
-              findings: plan.findings,
+              notes: [`replica at ${plan.target}`],
+              disks: { count: disks.length, sizeBytes: disks.reduce((sum, disk) => sum + disk.sizeBytes, 0) },
+              findings: plan.findings.filter(({ code }) => plan.method !== 'native' || code !== DATA_PATH),
             };
           }),
           steps: plans.every((plan) => plan.method === 'native')
@@ -206,7 +209,8 @@ export const recoverOperations = [
               ],
           dataPaths: await dataPathsOf(
             bench,
-            [...machines.map(({ endpoint }) => endpoint), ...plans.map(({ target }) => target)],
+            // Under native replication no byte passes here.
+            plans.flatMap(({ method, target }, index) => (method === 'native' ? [] : [machines[index]?.endpoint ?? '', target])),
             caller.signal,
           ),
         };

@@ -3,6 +3,7 @@ import { describe, it } from 'mocha';
 import type { EndpointSpec, EstateSpec } from '../../adapters/lab/port.ts';
 import { idOnHosts } from '../../adapters/lab/powershell/fabric.ts';
 import type { MachineRecord } from '../../adapters/lab/records.ts';
+import type { DryRun } from '../../core/engine/operations-recover.ts';
 import { brokenInvariants } from '../support/rules.ts';
 import { World } from '../support/world.ts';
 
@@ -83,6 +84,22 @@ describe('native replication of Hyper-V hosts', () => {
     await world.do('unprotect', { target: 'crm' });
     expect(at(world, 'hv-a').hv!.replication).to.equal(undefined);
     expect(at(world, 'hv-a').power).to.equal('on');
+  });
+
+  it('is told before as what the hosts do: no way of data through here', async () => {
+    await using world = await World.create({ spec: SPEC });
+    await world.engine.call('policy.put', {
+      name: 'hosts',
+      method: 'native',
+      rpoSeconds: 900,
+      native: { frequencySeconds: 300, points: 4 },
+    });
+
+    const plan = (await world.engine.call('protect', { machines: ['crm'], to: 'site-b', policy: 'hosts', dryRun: true })) as DryRun;
+
+    expect(plan.steps[0]).to.match(/^enable replication at the source host/);
+    expect(plan.dataPaths).to.deep.equal([]);
+    expect(plan.members[0]).to.deep.include({ disks: { count: 2, sizeBytes: 2 * MIB }, findings: [] });
   });
 
   it('brings the chosen point up when the source has burned, and takes the old source in by a comparison', async function () {
