@@ -4,6 +4,7 @@ import type { EndpointSpec, EstateSpec } from '../../adapters/lab/port.ts';
 import { idOnHosts } from '../../adapters/lab/powershell/fabric.ts';
 import type { MachineRecord } from '../../adapters/lab/records.ts';
 import type { DryRun } from '../../core/engine/operations-recover.ts';
+import type { FailoverResult } from '../../core/failover/failover.ts';
 import { brokenInvariants } from '../support/rules.ts';
 import { World } from '../support/world.ts';
 
@@ -100,6 +101,19 @@ describe('native replication of Hyper-V hosts', () => {
     expect(plan.steps[0]).to.match(/^enable replication at the source host/);
     expect(plan.dataPaths).to.deep.equal([]);
     expect(plan.members[0]).to.deep.include({ disks: { count: 2, sizeBytes: 2 * MIB }, findings: [] });
+  });
+
+  it('names the state that a planned failover starts from by the time when the last changes went over', async function () {
+    this.timeout(60_000);
+    await using world = await nativeWorld();
+    await world.advance(20_000);
+    const before = world.runtime.clock.now();
+
+    const { result } = await world.do('failover.planned', { target: 'crm' });
+
+    const [member] = Object.values((result as FailoverResult).members);
+    expect(member?.lossMs).to.equal(0);
+    expect(Date.parse(member?.takenAt ?? '')).to.be.greaterThan(before);
   });
 
   it('brings the chosen point up when the source has burned, and takes the old source in by a comparison', async function () {

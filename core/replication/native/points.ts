@@ -41,10 +41,13 @@ export const selectPoint = async (core: Core, item: Item, selector: string): Pro
 export const choosePoint = (core: Core, flow: Flow, id: ItemId, selector: string, label: string): Promise<Chosen> =>
   flow.step(`choose point ${label} ${id}`, async (doing) => {
     const item = await itemNow(core, id);
-    await lookAgain(core, item, 'replica', doing);
+    const status = await lookAgain(core, item, 'replica', doing);
     // What runs already was chosen by an earlier try: the host may have replaced it since.
     if (item.fork?.takenAt && selector === item.fork.point) return { point: selector, takenAt: item.fork.takenAt, digest: '' };
-    return selectPoint(core, item, selector);
+    const record = await findPointRecord(core, item, selector);
+    // The newest state goes on while points stand still from the beginning of a failover: the last changes of a planned one are in it.
+    const newest = record.detail.nativeId === undefined ? status?.replicatedAt : undefined;
+    return { point: record.id, takenAt: newest === undefined ? record.takenAt : new Date(newest).toISOString(), digest: record.digest };
   });
 
 /** The host's name for a point; undefined: its newest state. */
