@@ -51,6 +51,7 @@ const facetsOf = (session: EndpointSession): string[] => [
   ...(session.power ? ['power'] : []),
   ...(session.network ? ['network'] : []),
   ...(session.fence ? ['fence'] : []),
+  ...(session.nativePair ? ['nativePair'] : []),
 ];
 
 const checkEndpoint = async (bench: Workbench, endpointId: string, signal: AbortSignal): Promise<EndpointCheck> => {

@@ -2,6 +2,7 @@
 import { type Call, DATA_PATH, type Finding, isDrError } from '../../core/contract/index.ts';
 import type { Disks } from './disks.ts';
 import type { Fabric } from './fabric.ts';
+import { cloudSteps } from './places.ts';
 import { maybeNumber, text } from './rows.ts';
 
 const finding = (code: string, level: Finding['level'], message: string, hint = 'nothing to do'): Finding => ({
@@ -13,6 +14,7 @@ const finding = (code: string, level: Finding['level'], message: string, hint = 
 
 export const check = async (fabric: Fabric, disks: Disks, call: Call): Promise<readonly Finding[]> => {
   const hosts = await fabric.hosts(call);
+  const manager = fabric.kind === 'vmm' ? [await managerFinding(fabric, call)] : [];
   const found = await Promise.all(hosts.map((host) => checkHost({ fabric, disks }, host, call)));
   const down = fabric.silent.map((host) =>
     finding(
@@ -22,7 +24,7 @@ export const check = async (fabric: Fabric, disks: Disks, call: Call): Promise<r
       'bring the host back, or evict it when it is gone for good',
     ),
   );
-  const all = [...found.flat(), ...down];
+  const all = [...manager, ...found.flat(), ...down];
   const agents = all.filter(({ code }) => code === 'AGENT').length;
   return [...all, agents === 0 ? NO_PATH : PATH];
 };
@@ -39,6 +41,16 @@ const NO_PATH = finding(
   'no agent answers on any host: disks can be neither read nor written, native replication only is possible',
   'install the agent on the hosts (docs/operator/agent.md)',
 );
+
+const managerFinding = async (fabric: Fabric, call: Call): Promise<Finding> => {
+  try {
+    const clouds = (await fabric.rows(fabric.center, cloudSteps, call)).map((row) => text(row, 'Name')).sort();
+    return finding('MANAGER', 'info', `${fabric.center}: VMM, ${clouds.length === 0 ? 'no cloud' : `clouds ${clouds.join(', ')}`}`);
+  } catch (error) {
+    if (!isDrError(error) || call.signal.aborted) throw error;
+    return finding('MANAGER_SILENT', 'warning', `VMM on ${fabric.center} does not name its clouds: ${error.message}`, error.hint);
+  }
+};
 
 const checkHost = async (
   { fabric, disks }: { readonly fabric: Fabric; readonly disks: Disks },

@@ -96,7 +96,7 @@ export async function* listPlaces(fabric: Fabric, kind: Place['kind'], call: Cal
   call.signal.throwIfAborted();
 }
 
-const cloudSteps = [
+export const cloudSteps = [
   { cmdlet: 'Get-SCVMMServer', params: { ComputerName: 'localhost' } },
   { cmdlet: 'Get-SCCloud', params: {}, select: ['ID', 'Name'] },
 ] as const;

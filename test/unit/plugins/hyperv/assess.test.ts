@@ -102,6 +102,18 @@ describe('the check of an endpoint', () => {
     expect(codesOf(found)).to.deep.equal(['HOST', 'AGENT', 'HOST', 'AGENT', 'DATA_PATH']);
   });
 
+  it('names the clouds of a VMM server, and says when it cannot', async () => {
+    await using ground = await Ground.create({ kind: 'vmm', endpoint: { pools: ['silver', 'gold'] } });
+    const session = await ground.connect();
+    const found = await session.check(callOf());
+    await ground.fault({ method: 'ps.Get-SCCloud', times: 1, act: { error: 'PERMISSION_DENIED' } });
+    const silent = await session.check(callOf());
+
+    expect(found[0]?.message).to.match(/: VMM, clouds gold, silver$/);
+    expect(silent[0]).to.include({ code: 'MANAGER_SILENT', level: 'warning' });
+    expect(codesOf(silent).slice(1)).to.deep.equal(codesOf(found).slice(1));
+  });
+
   for (const [what, code, spoil] of [
     [
       'a node that is down',
