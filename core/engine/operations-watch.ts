@@ -47,8 +47,8 @@ export const watchOperations = [
       );
       const items = new Map(
         (await listItems(bench.core.store.db)).flatMap((item) => [
-          [`${item.source.endpoint}\n${item.source.machine}`, item.state.protection],
-          [`${item.replica?.endpoint}\n${item.replica?.machine}`, 'replica'],
+          [`${item.source.endpoint}\n${item.source.machine}`, { method: item.method, protection: item.state.protection as string }],
+          [`${item.replica?.endpoint}\n${item.replica?.machine}`, { method: item.method, protection: 'replica' }],
         ]),
       );
       return {
@@ -62,8 +62,11 @@ export const watchOperations = [
           sizeBytes: machine.spec.disks.reduce((sum, disk) => sum + disk.sizeBytes, 0),
           guest: machine.spec.guest.detail ?? machine.spec.guest.family,
           labels: machine.labels,
-          protection: items.get(`${endpoint}\n${machine.id}`) ?? '-',
-          ...(machine.protectedElsewhere ? { protectedElsewhere: machine.protectedElsewhere } : {}),
+          protection: items.get(`${endpoint}\n${machine.id}`)?.protection ?? '-',
+          // Hosts that replicate by our order are nobody else's.
+          ...(machine.protectedElsewhere && items.get(`${endpoint}\n${machine.id}`)?.method !== 'native'
+            ? { protectedElsewhere: machine.protectedElsewhere }
+            : {}),
         })),
         unreachable,
       };

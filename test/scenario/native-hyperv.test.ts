@@ -103,6 +103,18 @@ describe('native replication of Hyper-V hosts', () => {
     expect(plan.members[0]).to.deep.include({ disks: { count: 2, sizeBytes: 2 * MIB }, findings: [] });
   });
 
+  it('is not taken for the work of another product', async () => {
+    await using world = await nativeWorld();
+
+    const { machines } = (await world.engine.call('machine.list', {})) as { machines: Record<string, unknown>[] };
+
+    expect(machines.map(({ endpoint, protection, protectedElsewhere }) => [endpoint, protection, protectedElsewhere])).to.deep.equal([
+      ['hv-a', 'Protected', undefined],
+      ['hv-b', 'replica', undefined],
+    ]);
+    expect((await world.machine('crm', 'hv-b')).role).to.equal('replica');
+  });
+
   it('names the state that a planned failover starts from by the time when the last changes went over', async function () {
     this.timeout(60_000);
     await using world = await nativeWorld();

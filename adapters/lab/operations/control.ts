@@ -219,7 +219,8 @@ const machineStatus = (estate: Estate, machine: MachineRecord): MachineStatus =>
 
 const roleOf = (machine: MachineRecord): MachineStatus['role'] => {
   if (machine.fork !== undefined || (isVm(machine) && (forkOf(machine) ?? cloneOf(machine)))) return 'fork';
-  return machine.replica || (isVm(machine) && replicaOf(machine)) ? 'replica' : 'machine';
+  const replicated = machine.hv?.replication?.mode === 'Replica';
+  return machine.replica || replicated || (isVm(machine) && replicaOf(machine)) ? 'replica' : 'machine';
 };
 
 const status = (estate: Estate): EstateStatus => {
