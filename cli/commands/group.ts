@@ -3,7 +3,11 @@ import type { ItemView } from '../../core/engine/status.ts';
 import type { CommandSpec } from '../command.ts';
 import { itemColumns } from '../views.ts';
 
-type GroupRow = ProtectionGroup & { readonly members: readonly string[]; readonly state?: string };
+type GroupRow = ProtectionGroup & { readonly members: readonly string[]; readonly state?: string; readonly directions: readonly string[] };
+
+/** Where the members replicate now; a group without any goes as it was made. */
+const directionText = ({ fromSite, toSite }: ProtectionGroup, directions: readonly string[]): string =>
+  directions.join(', ') || `${fromSite} -> ${toSite}`;
 
 export const commands: readonly CommandSpec[] = [
   {
@@ -18,7 +22,7 @@ export const commands: readonly CommandSpec[] = [
           { title: 'name', value: (group) => group.name },
           { title: 'state', value: (group) => group.state },
           { title: 'policy', value: (group) => group.policy },
-          { title: 'direction', value: (group) => `${group.fromSite} -> ${group.toSite}` },
+          { title: 'direction', value: (group) => directionText(group, group.directions) },
           { title: 'members', value: (group) => group.members.join(', ') || '-' },
           { title: 'id', wide: true, value: (group) => group.id },
         ],
@@ -34,7 +38,8 @@ export const commands: readonly CommandSpec[] = [
     run: async (cli, { args: [name = ''] }) => {
       const group = await cli.call<ProtectionGroup & { items: readonly ItemView[] }>('group.show', { name });
       if (!cli.print.forPeople) return cli.print.one({ kind: 'Group', data: group, name });
-      cli.print.text(`${group.name}: policy ${group.policy}, ${group.fromSite} -> ${group.toSite}\n\n`);
+      const directions = [...new Set(group.items.map(({ direction }) => direction))].sort();
+      cli.print.text(`${group.name}: policy ${group.policy}, ${directionText(group, directions)}\n\n`);
       cli.print.table(group.items, itemColumns);
     },
   },

@@ -126,7 +126,8 @@ export const watchOperations = [
       return (await listGroups(core.store.db)).map((group) => {
         const members = items.filter((item) => item.groupId === group.id);
         const states = [...new Set(members.map((item) => item.state.protection))];
-        return { ...group, members: members.map((item) => item.name), state: states.length === 1 ? states[0] : 'Partial' };
+        const directions = [...new Set(members.map(({ state: { direction } }) => `${direction.from} -> ${direction.to}`))].sort();
+        return { ...group, members: members.map((item) => item.name), state: states.length === 1 ? states[0] : 'Partial', directions };
       });
     },
   }),

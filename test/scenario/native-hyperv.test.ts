@@ -76,6 +76,7 @@ describe('native replication of Hyper-V hosts', () => {
 
     await world.do('failover.commit', { target: 'crm' });
     expect((await world.item('crm')).state).to.deep.include({ protection: 'Protected', direction: { from: 'site-b', to: 'site-a' } });
+    expect(await world.engine.call('group.list', {})).to.have.deep.nested.property('[0].directions', ['site-b -> site-a']);
     await write(world, 'hv-b', 8);
     await world.do('failback', { target: 'crm' });
     expect([byte(world, 'hv-a'), at(world, 'hv-a').power, at(world, 'hv-b').power]).to.deep.equal([8, 'on', 'off']);
