@@ -29,6 +29,20 @@ export const unmappedNetworks = (
   ),
 ];
 
+/** Those to which the machine is mapped come first, in the order that they have. */
+export const mappedFirst = <T extends { readonly id: string }>(
+  candidates: readonly T[],
+  mappings: readonly Mapping[],
+  spec: Pick<MachineSpec, 'nics'>,
+  fromEndpoint: string,
+): T[] => {
+  const rank = ({ id }: T): number => {
+    if (!mappings.some((line) => line.fromEndpoint === fromEndpoint && line.toEndpoint === id)) return 2;
+    return unmappedNetworks(mappings, spec, fromEndpoint, id).length > 0 ? 1 : 0;
+  };
+  return candidates.toSorted((a, b) => rank(a) - rank(b));
+};
+
 export const mappingMissing = (item: string, networks: readonly string[], fromEndpoint: string, toEndpoint: string): DrError =>
   new DrError(
     'MAPPING_MISSING',

@@ -104,6 +104,22 @@ describe('native replication of Hyper-V hosts', () => {
     expect(plan.members[0]).to.deep.include({ disks: { count: 2, sizeBytes: 2 * MIB }, findings: [] });
   });
 
+  it('goes to the endpoint that is mapped, whichever comes first', async () => {
+    await using world = await World.create({ spec: SPEC });
+    const { control } = world.lab;
+    await control.call('lab.build', { spec: { sites: [{ name: 'site-b', endpoints: [endpoint('another')] }] } });
+    const { kind, address } = await control.call('lab.powershell', { endpoint: 'another' });
+    const config = { address, kind, transport: 'local' };
+    await world.engine.call('endpoint.add', { id: 'another', site: 'site-b', plugin: 'hyperv', config });
+    await world.engine.call('policy.put', { name: 'hosts', method: 'native', rpoSeconds: 900 });
+
+    for (const policy of ['default', 'hosts']) {
+      const asked = { machines: ['crm'], to: 'site-b', policy, dryRun: true };
+      const plan = (await world.engine.call('protect', asked)) as DryRun;
+      expect(plan.members[0]?.notes, policy).to.deep.equal(['replica at hv-b']);
+    }
+  });
+
   it('is not taken for the work of another product', async () => {
     await using world = await nativeWorld();
 

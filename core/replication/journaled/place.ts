@@ -19,7 +19,7 @@ import { getEndpoint, getGroup, listEndpoints, listMappings } from '../../state/
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
 import { runCycle } from '../cycle.ts';
-import { findMapping } from '../networks.ts';
+import { findMapping, mappedFirst } from '../networks.ts';
 import type { Asked, Assessed, Placing } from '../replicator.ts';
 
 export const assess = async (core: Core, asked: Asked, signal: AbortSignal): Promise<Assessed> => {
@@ -41,7 +41,12 @@ const chooseTarget = async (core: Core, { sourcePlugin: plugin, ...input }: Aske
   const atSite = await listEndpoints(core.store.db, input.toSite);
   const candidates = input.target
     ? [await getEndpoint(core.store.db, input.target)]
-    : [...atSite].sort((a, b) => Number(b.plugin === plugin) - Number(a.plugin === plugin));
+    : mappedFirst(
+        atSite.toSorted((a, b) => Number(b.plugin === plugin) - Number(a.plugin === plugin)),
+        await listMappings(core.store.db),
+        input.machine.spec,
+        input.source.endpointId,
+      );
   let reason: DrError | undefined;
   for (const candidate of candidates) {
     try {

@@ -16,9 +16,10 @@ import { assertValid } from '../../domain/validity.ts';
 import type { Flow } from '../../flow/flow.ts';
 import type { EndpointSession } from '../../host/host.ts';
 import { updateItem } from '../../state/items.ts';
-import { getEndpoint, getGroup, getPolicy, listEndpoints } from '../../state/records.ts';
+import { getEndpoint, getGroup, getPolicy, listEndpoints, listMappings } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint } from '../core.ts';
+import { mappedFirst } from '../networks.ts';
 import type { Asked, Assessed, Doing, Placing } from '../replicator.ts';
 import { lookAgain, pairAt, statusOf } from './look.ts';
 import { order } from './order.ts';
@@ -104,11 +105,13 @@ const inUse = (name: string, role: string): Finding => ({
   hint: 'remove its replication in the manager of its host, then protect it here',
 });
 
-/** Of the same plugin first: both ends must be of one kind. */
-const chooseTarget = async (core: Core, { target, toSite, sourcePlugin }: Asked): Promise<EndpointSession> => {
+/** Of the same plugin: both ends must be of one kind. */
+const chooseTarget = async (core: Core, { target, toSite, sourcePlugin, machine, source }: Asked): Promise<EndpointSession> => {
+  const { db } = core.store;
+  const ofKind = (await listEndpoints(db, toSite)).filter(({ plugin }) => plugin === sourcePlugin);
   const candidates = target
-    ? [await getEndpoint(core.store.db, target)]
-    : (await listEndpoints(core.store.db, toSite)).filter(({ plugin }) => plugin === sourcePlugin);
+    ? [await getEndpoint(db, target)]
+    : mappedFirst(ofKind, await listMappings(db), machine.spec, source.endpointId);
   let reason: DrError | undefined;
   for (const candidate of candidates) {
     try {
