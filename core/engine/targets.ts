@@ -31,7 +31,7 @@ export const resolveTarget = async (db: Db, name: string): Promise<Target> => {
       ...(await listItems(db)).map((candidate) => candidate.name),
       ...(await listGroups(db)).map((candidate) => candidate.name),
     ];
-    throw notFound('protected machine, group or plan', name, known);
+    throw notFound('protected machine, group or plan', name, known, 'status');
   });
   return { kind: 'machine', name: item.name, waves: [{ items: [item.id] }], items: [item] };
 };

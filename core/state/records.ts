@@ -12,11 +12,11 @@ import {
 import type { Db } from './database.ts';
 import type { Row } from './schema.ts';
 
-const notFound = (kind: string, name: string, known: readonly string[]): DrError => {
+const notFound = (kind: string, name: string, known: readonly string[], look = `${kind} list`): DrError => {
   const near = known.find((candidate) => isNear(candidate, name));
   return new DrError('NOT_FOUND', `there is no ${kind} ${JSON.stringify(name)}`, {
     context: { kind, name },
-    hint: near ? `did you mean ${JSON.stringify(near)}?` : `run ${kind} list to see what there is`,
+    hint: near ? `did you mean ${JSON.stringify(near)}?` : `run ${look} to see what there is`,
   });
 };
 

@@ -149,6 +149,7 @@ describe('the command line over a lab', () => {
 
     const cases: readonly (readonly [readonly string[], number, string])[] = [
       [['failover', 'test', 'shop-bd'], 4, 'did you mean "shop-db"?'],
+      [['failover', 'test', 'nothing'], 4, 'next: run status to see what there is'],
       [['protect', 'nothing', '--to', 'site-b'], 4, 'run machine list'],
       [['protect', 'erp-db', '--to', 'site-c'], 4, 'did you mean'],
       [['protect', 'shop-db', '--to', 'site-b', '--group', 'other'], 5, 'ALREADY_PROTECTED'],
