@@ -15,10 +15,13 @@ export interface Break {
   run(lab: EstatePort, subject: string, options: Options): Promise<string>;
 }
 
-/** By name or id; NOT_FOUND, or USAGE when several machines have the name. */
+/** By name or id; NOT_FOUND, or USAGE when several that run have the name, or none of several does. */
 export const findMachine = async (lab: EstatePort, name: string): Promise<MachineId> => {
   const { machines } = await lab.call('lab.status', {});
-  const matching = machines.filter((machine) => machine.machine === name || machine.name === name);
+  const named = machines.filter((machine) => machine.machine === name || machine.name === name);
+  // A replica has its source's name; what is done to a machine is meant for the one that runs.
+  const running = named.filter(({ power }) => power === 'on');
+  const matching = running.length > 0 ? running : named;
   const [only, second] = matching;
   if (only && !second) return only.machine;
   if (only)
@@ -108,6 +111,16 @@ export const BREAKS: readonly Break[] = [
     run: async (lab, name) => {
       await lab.call('lab.resetTracker', { machine: await findMachine(lab, name) });
       return `the tracker of ${name} has begun anew`;
+    },
+  },
+  {
+    name: 'migrate',
+    args: '<machine>',
+    about: 'Move a machine of a cluster to another node while it runs',
+    example: 'warmsite lab break migrate crm-db',
+    run: async (lab, name) => {
+      await lab.call('lab.migrate', { machine: await findMachine(lab, name) });
+      return `${name} moves to another node`;
     },
   },
   {
