@@ -11,6 +11,8 @@ const PAGES = [
   'docs/operator/getting-started.md',
   'docs/operator/concepts.md',
   'docs/operator/native-replication.md',
+  'docs/operator/vmm-to-vmm.md',
+  'docs/operator/hyperv-to-hyperv.md',
   'docs/plugins/vmware.md',
   'docs/plugins/vmware-acceptance.md',
   'docs/integrator/write-a-plugin.md',
