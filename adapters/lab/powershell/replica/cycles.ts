@@ -183,7 +183,6 @@ const apply = ({ on: at, machine }: End, { pieces, sizes, instantMs, type }: Del
   const { replication } = machine.hv;
   replication.replicatedMs = instantMs;
   replication.lastType = type;
-  if (type === 'Planned') replication.planned = true;
   if (type === 'ApplicationConsistent') replication.vssMs = instantMs;
   keepPoint(at, machine, { instantMs, application: type === 'ApplicationConsistent' });
   at.estate.touch(machine);

@@ -88,7 +88,8 @@ export const failOver = async (at: OnHost, machine: Replicated, point: string | 
     files[disk.drive] = { overlay: key, base: disk.key };
     useFile(machine, disk, { path, layer });
   }
-  const planned = replication.planned === true && point === undefined;
+  // What came with the preparation stays that until something else comes, however often it is failed over to.
+  const planned = replication.lastType === 'Planned' && point === undefined;
   replication.failover = { planned, files, ...(point === undefined ? {} : { point }), type: planned ? 'Planned' : typeOf(machine, point) };
   replication.state = 'FailedOverWaitingCompletion';
   specFromHv(at, machine);
@@ -146,7 +147,6 @@ export const cancelFailover = async (at: At, machine: Replicated): Promise<void>
   if (machine.hv.replication !== replication || replication.state !== 'FailbackInProgress') return;
   backToBase(at, machine);
   endLog(at, machine);
-  delete replication.planned;
   replication.state = replication.whole ? 'Resynchronizing' : 'Replicating';
   prunePoints(at, machine);
   at.estate.touch(machine);

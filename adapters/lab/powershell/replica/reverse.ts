@@ -77,7 +77,7 @@ const become = (at: At, machine: Hv, { isDelta, before, ...shared }: Becoming): 
     state: isDelta ? 'Replicating' : first,
     drives: before.drives,
     ...(isDelta ? { replicatedMs: before.replicatedMs ?? now } : {}),
-    lastType: isDelta ? before.lastType : 'None',
+    lastType: isDelta ? 'Regular' : 'None',
     initialBytes: 0,
     statistics: newStatistics(now),
     points: [],

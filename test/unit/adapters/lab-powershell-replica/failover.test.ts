@@ -222,6 +222,41 @@ describe('a planned failover', () => {
     expect(pair.states()).to.deep.equal(['Replicating', 'Replicating']);
   });
 
+  it('stays a planned one when the replica alone is called off and fails over again: it is reversed with what differs', async () => {
+    await using pair = await Pair.open();
+    await pair.replicating();
+    await pair.planned();
+    await pair.on('hv-b', 'Stop-VMFailover');
+    const called = pair.states();
+    await pair.on('hv-b', 'Start-VMFailover');
+    const { FailedOverReplicationType: type } = await pair.read('hv-b', 'Measure-VMReplication', 'FailedOverReplicationType');
+    await pair.on('hv-b', 'Start-VM');
+    await pair.write('hv-b', 41);
+    await pair.on('hv-b', 'Set-VMReplication', { Reverse: true });
+    await pair.pass(10 * MINUTE);
+
+    expect(called).to.deep.equal(['PreparedForFailover', 'Replicating']);
+    expect(type).to.deep.equal({ name: 'Planned', value: 3 });
+    expect(pair.states()).to.deep.equal(['Replicating', 'Replicating']);
+    expect([pair.byte('hv-a'), pair.digests('hv-a')]).to.deep.equal([41, pair.digests('hv-b')]);
+  });
+
+  it('is a planned one no more once the source has sent something since', async () => {
+    await using pair = await Pair.open();
+    await pair.replicating();
+    await pair.planned();
+    for (const side of ['hv-b', 'hv-a'] as const) await pair.on(side, 'Stop-VMFailover');
+    await pair.on('hv-a', 'Start-VM');
+    await pair.write('hv-a', 42);
+    await pair.pass(10 * MINUTE);
+    await pair.shutDown('hv-a');
+    await pair.on('hv-b', 'Start-VMFailover');
+
+    const { FailedOverReplicationType: type } = await pair.read('hv-b', 'Measure-VMReplication', 'FailedOverReplicationType');
+    expect(type).to.deep.equal({ name: 'Regular', value: 1 });
+    expect(await codeOf(pair.on('hv-b', 'Set-VMReplication', { Reverse: true }))).to.equal('STATE_CONFLICT');
+  });
+
   it('is not prepared when the link is cut, and prepares once it is back', async () => {
     await using pair = await Pair.open();
     await pair.replicating();
