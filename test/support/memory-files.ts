@@ -33,6 +33,8 @@ export class Faults {
   crashed = false;
   crashAt: number | undefined;
   failAt: { readonly call: number; readonly error: () => Error } | undefined;
+  /** What this call does is done, or will be; the answer is lost. */
+  loseAt: number | undefined;
   readonly trace: CallName[] = [];
   /** Hears of each call before it is made. */
   onEnter: ((name: CallName) => void) | undefined;

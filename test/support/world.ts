@@ -6,9 +6,8 @@ import type { EndpointSpec, EstatePort, EstateSpec, MachineStatus, ProfileName, 
 import { createLabAgent } from '../../adapters/lab/powershell/agent.ts';
 import { labDevicesUrl, openLabDevices, parseLabDevices } from '../../adapters/lab/vsphere/lab-devices.ts';
 import type { PowerShell } from '../../adapters/powershell/port.ts';
-import type { OpenWire, WireRequest } from '../../adapters/vsphere/port.ts';
 import { openVim25 } from '../../adapters/vsphere/vim25/client.ts';
-import { DrError, type ItemId, type MachineId, type Plugin } from '../../core/contract/index.ts';
+import { DrError, type ItemId, type Plugin } from '../../core/contract/index.ts';
 import type { Item } from '../../core/domain/item.ts';
 import { Engine } from '../../core/engine.ts';
 import type { JobRecord } from '../../core/flow/flow.ts';
@@ -22,12 +21,10 @@ import { createMemoryPlugin } from '../../plugins/memory/index.ts';
 import { createVmwarePlugin } from '../../plugins/vmware/index.ts';
 import { type CallName, CrashError, Faults, MemoryFiles } from './memory-files.ts';
 import { createTestRuntime, type TestRuntime } from './runtime.ts';
+import { type Around, type CrashMoment, Wires } from './wires.ts';
 
 /** Those that no plugin of their own reaches yet. */
 const MEMORY: readonly ProfileName[] = ['physical', 'kvm'];
-
-/** What the plugins of a world do goes through here: each call can be the last one of the process. */
-export type Around = <T>(name: string, effect: () => Promise<T> | T) => Promise<T>;
 
 export interface WorldOptions {
   readonly seed?: number;
@@ -39,9 +36,6 @@ export interface WorldOptions {
   /** In place of the lab's own: an estate whose vCenters are somebody else's. */
   readonly openEstate?: (options: Pick<InProcessOptions, 'spec' | 'seed' | 'clock'>) => Promise<InProcessEstate>;
 }
-
-/** Dies at the chosen call: before its effect, or after it. */
-export type CrashMoment = 'before' | 'after';
 
 export class World implements AsyncDisposable {
   readonly lab: InProcessEstate;
@@ -83,12 +77,13 @@ export class World implements AsyncDisposable {
   /** A new engine over what is there. */
   async boot(): Promise<void> {
     const { faults } = this;
-    const memory = MEMORY.map((profile) => createMemoryPlugin(profile, async () => this.#connect(faults)));
+    const wires = new Wires(this, faults);
+    const memory = MEMORY.map((profile) => createMemoryPlugin(profile, async () => this.#connect(wires)));
     const registry = new Registry([
       ...memory,
-      this.#vmware(faults),
-      this.#hyperv(faults),
-      ...(this.#plugins?.(this.#around(faults)) ?? []),
+      this.#vmware(wires, faults),
+      this.#hyperv(wires, faults),
+      ...(this.#plugins?.(wires.around) ?? []),
     ]);
     this.files = this.#crashes === 0 ? new MemoryFiles(faults) : this.files;
     this.engine = await Engine.open({
@@ -277,106 +272,34 @@ export class World implements AsyncDisposable {
     await this.lab[Symbol.asyncDispose]();
   }
 
-  #enter(faults: Faults, name: string): boolean {
-    return faults.enter(name as CallName);
-  }
-
-  #vmware(faults: Faults): Plugin {
-    const openWire = this.#wire(faults);
+  #vmware(wires: Wires, faults: Faults): Plugin {
+    const openWire = wires.wire();
     const clock = this.#clock(faults);
     return createVmwarePlugin({
       openVsphere: () => (config, options) => openVim25(openWire, config, options),
-      openBlockDevices: (where) => openLabDevices(async () => this.#connect(faults), parseLabDevices(where)!),
+      openBlockDevices: (where) => openLabDevices(async () => this.#connect(wires), parseLabDevices(where)!),
       nbd: { startNbdkit: noNbd, openNbd: noNbd },
       time: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) },
     });
   }
 
-  #hyperv(faults: Faults): Plugin {
+  #hyperv(wires: Wires, faults: Faults): Plugin {
     const clock = this.#clock(faults);
     return createHypervPlugin({
-      openPowerShell: async (target, options) => this.#shell(await this.lab.openPowerShell(target, options), faults),
-      openAgent: async ({ host }) => createLabAgent(this.#connect(faults), host),
+      openPowerShell: async (target, options) => {
+        const shell = await this.lab.openPowerShell(target, options);
+        this.#shells.push(shell);
+        return wires.shell(shell);
+      },
+      openAgent: async ({ host }) => createLabAgent(this.#connect(wires), host),
       time: { now: () => clock.now(), sleep: (ms, signal) => clock.sleep(ms, signal) },
     });
   }
 
-  /** Each request to a host is a call that can fail or be the last; it is called by the cmdlet that it is sent for. */
-  #shell(shell: PowerShell, faults: Faults): PowerShell {
-    this.#shells.push(shell);
-    return {
-      host: shell.host,
-      run: async (steps, options) => {
-        const last = steps.findLast(({ cmdlet }) => !cmdlet.startsWith('Get-')) ?? steps.at(-1);
-        const dies = this.#enter(faults, `plugin.ps.${last?.params['MethodName'] ?? last?.cmdlet ?? 'nothing'}`);
-        faults.check();
-        if (dies && this.crashMoment === 'before') throw new CrashError();
-        const machine = steps.find(({ cmdlet }) => cmdlet === 'Get-VM')?.params['Id'] as MachineId | undefined;
-        if (last?.cmdlet === 'Checkpoint-VM' && machine) this.startedFrom.delete(machine);
-        if (last?.cmdlet === 'Start-VM' && machine) this.startedFrom.set(machine, await this.digests({ machine }));
-        const results = await shell.run(steps, options);
-        if (faults.crashed) throw new CrashError();
-        return results;
-      },
-      [Symbol.asyncDispose]: () => shell[Symbol.asyncDispose](),
-    };
-  }
-
-  /** Each request to a vCenter is a call that can fail or be the last. */
-  #wire(faults: Faults): OpenWire {
-    return (config) => {
-      const wire = this.lab.openWire(config);
-      return {
-        ...wire,
-        send: async (request) => {
-          const { method, on } = soapCall(request);
-          const dies = this.#enter(faults, `plugin.vim.${method}`);
-          faults.check();
-          if (dies && this.crashMoment === 'before') throw new CrashError();
-          // The fork is the replica itself: how an earlier one began says nothing of this one.
-          if (method === 'CreateSnapshot_Task') this.startedFrom.delete(on);
-          if (method === 'PowerOnVM_Task') this.startedFrom.set(on, await this.digests({ machine: on as MachineId }));
-          const answer = await wire.send(request);
-          if (faults.crashed) throw new CrashError();
-          return answer;
-        },
-      };
-    };
-  }
-
-  #around(faults: Faults): Around {
-    return async (name, effect) => {
-      const dies = this.#enter(faults, `plugin.${name}`);
-      faults.check();
-      if (dies && this.crashMoment === 'before') throw new CrashError();
-      const result = await effect();
-      if (faults.crashed) throw new CrashError();
-      return result;
-    };
-  }
-
-  #connect(faults: Faults): EstatePort {
+  #connect(wires: Wires): EstatePort {
     const port = this.lab.open();
     this.#ports.push(port);
-    return this.#port(port, faults);
-  }
-
-  #port(port: EstatePort, faults: Faults): EstatePort {
-    return {
-      call: async (method, args, options) => {
-        const dies = this.#enter(faults, `plugin.${method}`);
-        faults.check();
-        if (dies && this.crashMoment === 'before') throw new CrashError();
-        if (method === 'power.set' && (args as { to: string }).to === 'on') {
-          const { machine } = args as { machine: MachineId };
-          this.startedFrom.set(machine, await this.digests({ machine }));
-        }
-        const result = await port.call(method, args, options);
-        if (faults.crashed) throw new CrashError();
-        return result;
-      },
-      [Symbol.asyncDispose]: () => port[Symbol.asyncDispose](),
-    };
+    return wires.port(port);
   }
 
   #store(faults: Faults): Store {
@@ -391,7 +314,7 @@ export class World implements AsyncDisposable {
     return {
       ...store,
       transaction: async (work) => {
-        const dies = this.#enter(faults, 'store.transaction');
+        const dies = faults.enter('store.transaction' as CallName);
         faults.check();
         if (!dies) return store.transaction(work);
         if (this.crashMoment === 'after') {
@@ -428,10 +351,4 @@ const rollBackOpenTransaction = async (db: Db): Promise<void> => {
 
 const noNbd = (): never => {
   throw new DrError('CONFIG_INVALID', 'there is no nbdkit here');
-};
-
-/** Name and subject of the call in an envelope; of a request for a file its HTTP method. */
-const soapCall = ({ method, body }: WireRequest): { readonly method: string; readonly on: string } => {
-  const found = typeof body === 'string' ? /<soapenv:Body><(\w+) [^>]*><_this type="[^"]*">([^<]*)</.exec(body) : null;
-  return { method: found?.[1] ?? method, on: found?.[2] ?? '' };
 };

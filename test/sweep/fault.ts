@@ -3,7 +3,7 @@ import { DrError, isDrError } from '../../core/contract/index.ts';
 import { ENDED } from '../../core/flow/flow.ts';
 import { listJobs } from '../../core/state/jobs.ts';
 import { brokenInvariants, replicaDiffers } from '../support/rules.ts';
-import type { CrashMoment } from '../support/world.ts';
+import type { CrashMoment } from '../support/wires.ts';
 import { World } from '../support/world.ts';
 import { nativeScripts } from './native.ts';
 
@@ -255,13 +255,19 @@ export const SCRIPTS: readonly Script[] = [
 
 export type Mode =
   | { readonly is: 'crash'; readonly moment: CrashMoment }
-  | { readonly is: 'fail'; readonly code: 'CONNECTION_LOST' | 'HOST_BUSY' | 'JOURNAL_FULL' | 'INTERNAL' };
-export const MODES: readonly Mode[] = [
+  | { readonly is: 'fail'; readonly code: 'CONNECTION_LOST' | 'HOST_BUSY' | 'JOURNAL_FULL' | 'INTERNAL' }
+  /** Done, or still being done, and nobody is told. */
+  | { readonly is: 'lose' };
+const MODES: readonly Mode[] = [
   { is: 'crash', moment: 'after' },
   { is: 'crash', moment: 'before' },
   { is: 'fail', code: 'INTERNAL' },
   { is: 'fail', code: 'CONNECTION_LOST' },
+  { is: 'lose' },
 ];
+
+/** Only what goes over a wire can lose its answer. */
+const canBe = (mode: Mode, name: string): boolean => mode.is !== 'lose' || name.startsWith('plugin.');
 
 const prepare = async (script: Script, seed: number): Promise<World> => {
   const world = await (script.create?.(seed) ?? World.create({ seed, diskBytes: 262_144, writesPerSecond: 10 }));
@@ -269,13 +275,22 @@ const prepare = async (script: Script, seed: number): Promise<World> => {
   return world;
 };
 
-/** How many calls the verb makes: the points of its sweep. */
-export const countCalls = async (script: Script, seed: number): Promise<number> => {
+export interface SweepPoint {
+  readonly script: Script;
+  readonly mode: Mode;
+  readonly call: number;
+}
+
+/** The calls that the verb makes, by name. */
+export const callsOf = async (script: Script, seed: number): Promise<readonly string[]> => {
   await using world = await prepare(script, seed);
   const before = world.faults.calls;
   await script.run(world);
-  return world.faults.calls - before;
+  return world.faults.trace.slice(before);
 };
+
+export const pointsOf = (script: Script, calls: readonly string[]): SweepPoint[] =>
+  MODES.flatMap((mode) => calls.flatMap((name, index) => (canBe(mode, name) ? [{ script, mode, call: index + 1 }] : [])));
 
 export interface Broken {
   readonly script: string;
@@ -286,7 +301,7 @@ export interface Broken {
 }
 
 /** One point: undefined when all rules hold. */
-export const sweepPoint = async (script: Script, mode: Mode, call: number, seed: number): Promise<Broken | undefined> => {
+export const sweepPoint = async ({ script, mode, call }: SweepPoint, seed: number): Promise<Broken | undefined> => {
   await using world = await prepare(script, seed);
   const at = world.faults.calls + call;
   const problems: string[] = [];
@@ -302,11 +317,13 @@ export const sweepPoint = async (script: Script, mode: Mode, call: number, seed:
       await world.crashAndRestart();
       await settleAll(world);
     } else {
-      faults.failAt = { call: at, error: () => new DrError(mode.code, `injected at call ${call}`) };
+      if (mode.is === 'lose') faults.loseAt = at;
+      else faults.failAt = { call: at, error: () => new DrError(mode.code, `injected at call ${call}`) };
       await script.run(world).catch((error: unknown) => {
         if (!isDrError(error)) throw error;
       });
       faults.failAt = undefined;
+      faults.loseAt = undefined;
       await settleAll(world);
     }
     // Freezes that nobody ended run out.

@@ -1,6 +1,6 @@
 // npm run sweep -- fault|kill [--points N] [--seed S] [--only TEXT] [--workers N]: last line "N points, N broken".
 import { parseArgs } from 'node:util';
-import { countCalls, MODES, SCRIPTS, sweepPoint } from './fault.ts';
+import { callsOf, pointsOf, SCRIPTS, type SweepPoint, sweepPoint } from './fault.ts';
 import { sweepKills } from './kill.ts';
 
 const { positionals, values } = parseArgs({
@@ -22,12 +22,12 @@ const report = (points: number, broken: number): void => {
 const sweepFaults = async (): Promise<void> => {
   const seed = Number(values.seed);
   const scripts = SCRIPTS.filter((script) => script.name.includes(values.only ?? ''));
-  const plan: { script: (typeof SCRIPTS)[number]; mode: (typeof MODES)[number]; call: number }[] = [];
+  const plan: SweepPoint[] = [];
   for (const script of scripts) {
-    const calls = await countCalls(script, seed);
-    process.stdout.write(`${script.name}: ${calls} calls\n`);
-    for (const mode of MODES)
-      for (let call = 1; call <= calls; call++) if (!values.call || Number(values.call) === call) plan.push({ script, mode, call });
+    const calls = await callsOf(script, seed);
+    const found = pointsOf(script, calls);
+    process.stdout.write(`${script.name}: ${calls.length} calls, ${found.length} points\n`);
+    plan.push(...found.filter(({ call }) => !values.call || Number(values.call) === call));
   }
   const wanted = values.points ? Number(values.points) : plan.length;
   const step = Math.max(1, plan.length / wanted);
@@ -37,7 +37,7 @@ const sweepFaults = async (): Promise<void> => {
     const entry = plan[Math.floor(at)];
     if (!entry) break;
     points += 1;
-    const found = await sweepPoint(entry.script, entry.mode, entry.call, seed);
+    const found = await sweepPoint(entry, seed);
     if (!found) continue;
     broken += 1;
     process.stdout.write(

@@ -11,7 +11,7 @@ import {
   type Session,
   type Target,
 } from '../../../core/contract/index.ts';
-import type { Around } from '../world.ts';
+import type { Around } from '../wires.ts';
 import type { HostMachine, Hosts } from './hosts.ts';
 import { act } from './steps.ts';
 
