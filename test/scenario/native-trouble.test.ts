@@ -315,3 +315,35 @@ describe('native replication in trouble', () => {
     expect(hosts.machine('hv-b', CRM).power).to.equal('on');
   });
 });
+
+describe('a host that is in the middle of a step', () => {
+  /** An order that nobody waits for any more is still carried out. */
+  const atWork = ({ world, hosts }: NativeWorld): void => {
+    const replica = hosts.machine('hv-b', CRM);
+    replica.state = 'RecoveryInProgress';
+    world.lab.estate.timeline.schedule(5_000, () => {
+      replica.state = 'FailedOverWaitingCompletion';
+    });
+  };
+
+  for (const { verb, ends } of [
+    { verb: 'failover.cancel', ends: 'Replicating' },
+    { verb: 'failover.planned', ends: 'FailedOverWaitingCompletion' },
+  ]) {
+    it(`is waited for by ${verb}: what it says then is what counts`, async () => {
+      await using native = await createNativeWorld();
+      const { world, hosts } = native;
+      await protectNative(native, ['crm']);
+      world.faults.failNext = 'plugin.act.failover';
+      await world.run('failover.planned', { target: 'crm' });
+      const failed = (await world.item('crm')).state.protection;
+
+      atWork(native);
+      await world.do(verb, { target: 'crm' });
+
+      expect(failed).to.equal('FailingOverFailed');
+      expect(hosts.machine('hv-b', CRM).state).to.equal(ends);
+      expect(hosts.violations).to.deep.equal([]);
+    });
+  }
+});

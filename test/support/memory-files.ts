@@ -33,6 +33,8 @@ export class Faults {
   crashed = false;
   crashAt: number | undefined;
   failAt: { readonly call: number; readonly error: () => Error } | undefined;
+  /** The next call of this name fails, before its effect. */
+  failNext: string | undefined;
   /** What this call does is done, or will be; the answer is lost. */
   loseAt: number | undefined;
   readonly trace: CallName[] = [];
@@ -55,6 +57,9 @@ export class Faults {
   /** Throws when this is the call that was chosen to fail. */
   check(): void {
     if (this.calls === this.failAt?.call) throw this.failAt.error();
+    if (this.failNext === undefined || this.trace.at(-1) !== this.failNext) return;
+    this.failNext = undefined;
+    throw new DrError('INTERNAL', 'the call was to fail');
   }
 }
 

@@ -10,7 +10,7 @@ import { forkOf } from '../fork-of.ts';
 import { productionNics, testNics } from '../networks.ts';
 import type { BringUp, Chosen, Discarding, Doing, Promoted } from '../replicator.ts';
 import { lookAgain, observe, statusOf } from './look.ts';
-import { order } from './order.ts';
+import { atRest, order } from './order.ts';
 import { choosePoint, findPointRecord, nativeIdOf, selectPoint } from './points.ts';
 
 /** The machine's NICs and networks as they were seen last: all that is known of a source that is lost. */
@@ -87,7 +87,7 @@ const intend = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: BringUp
     async ({ operationId, signal }): Promise<ItemFork> => {
       const item = await itemNow(core, id);
       const replica = replicaOf(item);
-      const status = await statusOf(core, replica, { operationId, signal });
+      const status = await atRest(core, replica, { operationId, signal });
       const step = how.purpose === 'test' ? 'test' : 'failover';
       if (isDone(step, status)) {
         throw new DrError('STATE_CONFLICT', `somebody else has begun a ${step} of ${item.name} at ${replica.endpoint}`, {
@@ -161,7 +161,7 @@ export const discard = async (core: Core, item: Item, fork: ItemFork | undefined
     return;
   }
   if (fork) {
-    const status = await statusOf(core, replicaOf(item), how);
+    const status = await atRest(core, replicaOf(item), how);
     // A replica that has not failed over is off, and its host keeps it so.
     if (!isDone('cancel', status)) await powerOff(core, item, fork.machine, how);
     await order(core, item, 'replica', { do: 'cancel' }, how);

@@ -1,10 +1,10 @@
 // Tells a host one step: only when what it leads to is not there yet, and with every doubt about an answer settled by a look.
 import { DrError, isDrError, type NativeStatus, type NativeStep } from '../../contract/index.ts';
-import type { Item } from '../../domain/item.ts';
+import type { Item, Side } from '../../domain/item.ts';
 import { isDone, obstacleTo, stageOf } from '../../domain/native.ts';
 import { type Core, fencedCall } from '../core.ts';
 import type { Doing } from '../replicator.ts';
-import { type End, observe, pairAt, sideOf, statusOf } from './look.ts';
+import { type End, pairAt, sideOf, statusOf } from './look.ts';
 
 /** A planned failover's last changes travel within it, with no copy running. */
 const STEP_WAIT_MS = 3_600_000;
@@ -13,7 +13,7 @@ const MAX_POLL_MS = 15_000;
 
 export const order = async (core: Core, item: Item, end: End, step: NativeStep, doing: Doing): Promise<NativeStatus> => {
   const side = sideOf(item, end);
-  const before = await statusOf(core, side, doing);
+  const before = await atRest(core, side, doing);
   if (isDone(step.do, before)) return before;
   const obstacle = obstacleTo(step.do, before);
   if (obstacle) {
@@ -24,6 +24,22 @@ export const order = async (core: Core, item: Item, end: End, step: NativeStep, 
   }
   const after = await tell(core, item, end, step, doing);
   return isDone(step.do, after) || isEnough(step, after) ? after : awaitDone(core, item, end, step.do, doing);
+};
+
+/** A host that is in the middle of a step goes on with it, whoever has given it up: only then is it known what is done, and what may be told. */
+export const atRest = async (core: Core, side: Side, doing: Doing): Promise<NativeStatus> => {
+  const { clock } = core.runtime;
+  const deadline = clock.now() + STEP_WAIT_MS;
+  for (let pauseMs = POLL_MS; ; pauseMs = Math.min(pauseMs * 2, MAX_POLL_MS)) {
+    const status = await statusOf(core, side, doing);
+    if (stageOf({ role: status.role, state: status.vendorState }) !== 'busy') return status;
+    if (clock.now() >= deadline)
+      throw new DrError('TIMED_OUT', `${side.name} at ${side.endpoint} is still in state ${status.vendorState} after an hour`, {
+        context: { endpoint: side.endpoint, machine: side.machine, state: status.vendorState },
+        hint: 'look at the event log of both hosts, then try again',
+      });
+    await clock.sleep(pauseMs, doing.signal);
+  }
 };
 
 /** Hosts that reverse straight after a planned failover have nothing to commit and stay as they are; a short resync is over before it is seen. */
@@ -38,7 +54,7 @@ const tell = async (core: Core, item: Item, end: End, step: NativeStep, doing: D
     return await (await pairAt(core, side.endpoint)).act(side.machine, step, call);
   } catch (error) {
     if (!isDrError(error) || doing.signal.aborted) throw error;
-    const seen = await observe(core, side, doing).catch(() => undefined);
+    const seen = await atRest(core, side, doing).catch(() => undefined);
     if (seen && isDone(step.do, seen)) return seen;
     throw error;
   }

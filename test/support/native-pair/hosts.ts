@@ -38,6 +38,9 @@ export interface HostMachine {
 const POINT_EVERY_MS = 3_600_000;
 export const COPY_MS = 60_000;
 
+/** A step is being carried out: nothing else is taken until it is done. */
+const AT_WORK: readonly string[] = ['RecoveryInProgress', 'FailbackInProgress'];
+
 const refuse = (what: string, machine: HostMachine, vendorCode: string): never => {
   throw new DrError(
     'STATE_CONFLICT',
@@ -231,7 +234,7 @@ export class Hosts {
     if (machine.testMachine) return ['endTest'];
     if (state === 'FailedOverWaitingCompletion') return ['cancel', 'commit', ...(machine.planned ? (['reverse'] as const) : [])];
     if (state === 'FailedOver') return ['reverse'];
-    return machine.replicatedAt === undefined ? [] : ['failover', 'test'];
+    return machine.replicatedAt === undefined || AT_WORK.includes(state) ? [] : ['failover', 'test'];
   }
 
   statusOf(host: string, id: string): NativeStatus | undefined {
