@@ -212,6 +212,39 @@ describe('native replication', () => {
     expect(hosts.machine('hv-a', CRM).role).to.equal('none');
   });
 
+  it('a protect that fails once its hosts have been told is unprotected at both: the replica is deleted, and it can be protected again', async () => {
+    await using native = await createNativeWorld();
+    const { world, hosts } = native;
+    world.faults.failNext = 'plugin.fence.advance';
+
+    const job = await world.run('protect', { machines: ['crm'], to: 'site-b', target: 'hv-b', policy: 'hosts' });
+    const told = hosts.machine('hv-b', CRM).role;
+    const ended = await world.do('unprotect', { target: 'crm' });
+    const left = hosts.host('hv-b').machines.has(CRM as never);
+    await protectNative(native, ['crm']);
+
+    expect([job.state, told]).to.deep.equal(['Failed', 'replica']);
+    expect(ended.result).to.deep.include({ leftBehind: [] });
+    expect([hosts.acts.includes('remove hv-b'), left]).to.deep.equal([true, false]);
+    expect((await world.item('crm')).state.protection).to.equal('Protected');
+  });
+
+  it('a protect is refused where the replica host has the machine in a pair already, and leaves that alone', async () => {
+    await using native = await createNativeWorld();
+    const { world, hosts } = native;
+    await protectNative(native, ['crm']);
+    hosts.host('hv-b').down = true;
+    await world.do('unprotect', { target: 'crm' });
+    hosts.host('hv-b').down = false;
+
+    const job = await world.run('protect', { machines: ['crm'], to: 'site-b', target: 'hv-b', policy: 'hosts' });
+    await world.do('unprotect', { target: 'crm' });
+
+    expect(job.error).to.include({ code: 'STATE_CONFLICT' });
+    expect(hosts.machine('hv-a', CRM).role).to.equal('none');
+    expect(hosts.machine('hv-b', CRM).role).to.equal('replica');
+  });
+
   it('never deletes the original machine after a failback was left half way', async () => {
     await using native = await createNativeWorld();
     const { world, hosts } = native;

@@ -8,7 +8,7 @@ import { shutDownSource } from '../source-off.ts';
 import { assertConnectable, bringUp, discard, keepRunning, lastPass, newestPoint, promote } from './failover.ts';
 import { type End, lookAgain, observe, pairAt, sideOf } from './look.ts';
 import { order } from './order.ts';
-import { assess, firstCopy, place } from './place.ts';
+import { assess, firstCopy, markReplica, place } from './place.ts';
 import { choosePoint, selectPoint } from './points.ts';
 import { reverse } from './reverse.ts';
 
@@ -22,6 +22,7 @@ export const NATIVE: Replicator = {
     for (const end of ends) {
       const { endpoint, machine } = sideOf(item, end);
       await attempt(`replication at ${endpoint}`, async () => {
+        if (end === 'replica' && !item.native) await markUnfinished(core, item, how);
         const call = fencedCall(core, item, how.operationId, how.signal);
         await (await pairAt(core, endpoint)).remove(machine, call);
       });
@@ -68,6 +69,12 @@ export const NATIVE: Replicator = {
   promote,
   keepRunning,
   reverse,
+};
+
+/** Protect has ended between the order and its mark: what its pair has made at the replica host is ours all the same. */
+const markUnfinished = async (core: Core, item: Item, doing: Doing): Promise<void> => {
+  const status = await observe(core, sideOf(item, 'replica'), doing);
+  if (status?.role === 'replica') await markReplica(core, item, doing);
 };
 
 /** Members side by side, each in a step of its own; what came of it is the newest point that the replica holds then. */

@@ -18,10 +18,10 @@ import type { EndpointSession } from '../../host/host.ts';
 import { updateItem } from '../../state/items.ts';
 import { getEndpoint, getGroup, getPolicy, listEndpoints, listMappings } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
-import { type Core, callFor, facetOf, fencedCall, openEndpoint } from '../core.ts';
+import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
 import { mappedFirst } from '../networks.ts';
 import type { Asked, Assessed, Doing, Placing } from '../replicator.ts';
-import { lookAgain, pairAt, statusOf } from './look.ts';
+import { lookAgain, observe, pairAt, statusOf } from './look.ts';
 import { order } from './order.ts';
 
 const APPEAR_WAIT_MS = 120_000;
@@ -134,58 +134,85 @@ const chooseTarget = async (core: Core, { target, toSite, sourcePlugin, machine,
 // ---- the pair ------------------------------------------------------------------------------------------------------------
 
 export const place = async (core: Core, flow: Flow, id: ItemId, { target }: Placing): Promise<void> => {
-  await pair(core, flow, id, target);
+  await intend(core, flow, id, target);
+  await pair(core, flow, id);
   await flow.step(`seed ${id}`, async (doing) => startCopy(core, await itemNow(core, id), doing));
 };
 
-const pair = (core: Core, flow: Flow, id: ItemId, endpoint: string): Promise<unknown> =>
+/** Written down before the hosts are told: a replica that appears there from now on is ours, and unprotect finds it wherever protect has failed. */
+const intend = (core: Core, flow: Flow, id: ItemId, endpoint: string): Promise<unknown> =>
+  flow.step(
+    `intend ${id}`,
+    async (doing) => {
+      const item = await itemNow(core, id);
+      const replica: Side = { site: item.state.direction.to, endpoint, machine: item.source.machine, name: item.name };
+      const there = await observe(core, replica, doing);
+      if (there && there.role !== 'none')
+        throw new DrError(
+          'STATE_CONFLICT',
+          `${item.name} is at ${endpoint} already, as ${there.role} of a pair that somebody else has made`,
+          {
+            context: { item: id, endpoint, machine: replica.machine, state: there.vendorState },
+            hint: 'remove its replication in the manager of that host, then unprotect the machine and protect it again',
+          },
+        );
+      return { replica, replicaAdopted: (await settingsOf(core, item)).initialCopy.by === 'existing' };
+    },
+    {
+      commit: async (tx, { replica, replicaAdopted }) => {
+        await commitChange(tx, core, flow, id, { change: (item) => ({ ...item, replica, traits: { ...item.traits, replicaAdopted } }) });
+      },
+    },
+  );
+
+const pair = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
   flow.step(
     `pair ${id}`,
     async (doing) => {
       const { operationId, signal } = doing;
       const item = await itemNow(core, id);
-      const settings = await settingsOf(core, item);
+      const replica = replicaOf(item);
       const source = await openEndpoint(core, item.source.endpoint);
-      const target = await openEndpoint(core, endpoint);
+      const target = await openEndpoint(core, replica.endpoint);
       const call = () => fencedCall(core, item, operationId, signal);
-      const peer = await peerAt(core, endpoint, settings, doing);
+      const peer = await peerAt(core, replica.endpoint, await settingsOf(core, item), doing);
       const pairing = facetOf(source, 'nativePair');
       if ((await statusOf(core, item.source, doing)).role !== 'source') await pairing.enable(item.source.machine, peer, call());
-      const replica: Side = { site: item.state.direction.to, endpoint, machine: item.source.machine, name: item.name };
       await awaitReplica(core, replica, doing);
-      if (target.fence) {
-        const held = await target.fence.read(replica.machine, call());
-        if (!held || held.item !== id || held.epoch < item.epoch.epoch)
-          await target.fence.advance(replica.machine, held, item.epoch, call());
-      }
+      await markReplica(core, item, doing);
       return {
-        replica: { ...replica, name: (await target.inventory.getMachine(replica.machine, call())).name },
+        name: (await target.inventory.getMachine(replica.machine, call())).name,
         networks: await networksOf(core, item.source, doing),
-        traits: {
-          targetForks: true,
-          plannedPossible: source.capabilities.power.includes('shutdown'),
-          sourceStreams: false,
-          replicaAdopted: settings.initialCopy.by === 'existing',
-        },
+        plannedPossible: source.capabilities.power.includes('shutdown'),
       };
     },
     {
-      commit: async (tx, { replica, networks, traits }) => {
+      commit: async (tx, { name, networks, plannedPossible }) => {
         await commitChange(tx, core, flow, id, {
           change: (item) =>
             assertValid({
               ...item,
-              replica,
-              traits,
+              replica: { ...replicaOf(item), name },
+              traits: { ...item.traits, targetForks: true, plannedPossible, sourceStreams: false },
               native: { networks },
               nics: item.nics.map((nic) => ({ ...nic, replicaNic: nic.sourceNic })),
               state: { ...item.state, protection: 'InitialReplication', sync: { is: 'InitialSync' } },
             }),
-          event: { kind: 'replica.placed', message: `the hosts replicate by themselves: replica ${replica.name} at ${endpoint}` },
+          event: { kind: 'replica.placed', message: `the hosts replicate by themselves: replica ${name}` },
         });
       },
     },
   );
+
+/** The epoch that only the replica carries: by it unprotect knows which of two machines of one id may be deleted. */
+export const markReplica = async (core: Core, item: Item, { operationId, signal }: Doing): Promise<void> => {
+  const { endpoint, machine } = replicaOf(item);
+  const { fence } = await openEndpoint(core, endpoint);
+  if (!fence) return;
+  const call = () => fencedCall(core, item, operationId, signal);
+  const held = await fence.read(machine, call());
+  if (!held || held.item !== item.id || held.epoch < item.epoch.epoch) await fence.advance(machine, held, item.epoch, call());
+};
 
 /** The replica host registers the machine some moments after the source has been answered. */
 const awaitReplica = async (core: Core, replica: Side, doing: Doing): Promise<void> => {

@@ -184,6 +184,7 @@ export class Hosts {
     const other = this.host(peer);
     if (other.down || this.linkDown) throw new DrError('CONNECTION_LOST', `${host} cannot reach ${peer}`);
     const known = other.machines.get(machine.id);
+    if (known && known.role !== 'none') refuse('enable', known, '32784');
     const replica: HostMachine = known ?? {
       ...machine,
       power: 'off',
