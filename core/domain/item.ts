@@ -100,7 +100,12 @@ export interface ItemFork {
   readonly operationId: string;
   /** Taken before the first power-on: from it the tracker tells what the machine wrote (V3). */
   readonly baselines?: Readonly<Record<DiskKey, Baseline>>;
-  readonly testNetworks?: readonly string[];
+}
+
+/** An isolated network that is asked for at the replica's endpoint: the operation finds what became of it. */
+export interface TestNetwork {
+  readonly like: PlaceId;
+  readonly operationId: string;
 }
 
 /** What re-protect needs to send only differences (V3). Kept from commit until re-protect or release. */
@@ -147,6 +152,8 @@ export interface Item {
   readonly replica?: Side;
   readonly disks: readonly ItemDisk[];
   readonly nics: readonly ItemNic[];
+  /** Written down before they are made, until they are seen off: several machines of one test share them. */
+  readonly testNetworks?: readonly TestNetwork[];
   readonly epoch: Epoch;
   /** What its two endpoints can do, as seen when replication was set up: known also while they are out of reach. */
   readonly traits: {

@@ -1,6 +1,6 @@
 // The ways out: unprotect from every state, release after a failover, and failback as one verb (V9, V12).
 import { type ItemId, isDrError } from '../contract/index.ts';
-import { begin, setTest } from '../domain/decide.ts';
+import { begin } from '../domain/decide.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, nowIso } from '../replication/core.ts';
@@ -13,6 +13,7 @@ import { commitOne } from './after.ts';
 import { type FailoverInput, type FailoverResult, runFailover } from './failover.ts';
 import { allItems, concluded, eachMember, leaveFailed } from './members.ts';
 import { reprotectOne } from './reprotect.ts';
+import { removeTest, testOver } from './test-failover.ts';
 
 export interface UnprotectInput {
   readonly items: readonly ItemId[];
@@ -69,11 +70,10 @@ const endTest = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>
   flow.step(
     `end test ${id}`,
     async ({ operationId, signal }) => {
-      const item = await itemNow(core, id);
-      await replicatorOf(item).discard(core, item, item.testFork, { purpose: 'test', backToSource: false, operationId, signal });
+      await removeTest(core, await itemNow(core, id), operationId, signal);
       return null;
     },
-    { commit: async (tx) => void (await commitChange(tx, core, flow, id, { change: (item) => setTest(item, 'None') })) },
+    { commit: async (tx) => void (await commitChange(tx, core, flow, id, { change: testOver })) },
   );
 
 const promoteRunning = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>

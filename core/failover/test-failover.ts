@@ -4,10 +4,11 @@ import type { Item, TestProof, TestState } from '../domain/item.ts';
 import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
-import { type Core, fencedCall, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
+import { type Core, nowIso, replicaOf } from '../replication/core.ts';
+import { removeTestNetworks } from '../replication/networks.ts';
 import type { BringUp } from '../replication/replicator.ts';
 import { replicatorOf } from '../replication/replicators.ts';
-import { getItem, listItems } from '../state/items.ts';
+import { getItem } from '../state/items.ts';
 import { awaitBoot, powerOnFork } from './boot.ts';
 import { allItems, concluded, eachMember, type Wave } from './members.ts';
 
@@ -119,7 +120,7 @@ const undoTest = async (core: Core, flow: Flow, id: ItemId, label: string): Prom
       commit: async (tx, { left }) => {
         if ((await getItem(tx, id)).state.test !== 'Starting') return;
         await commitChange(tx, core, flow, id, {
-          change: (item) => setTest(item, left),
+          change: (item) => (left === 'None' ? testOver(item) : setTest(item, left)),
           event: {
             kind: 'test.undone',
             level: 'warning',
@@ -156,39 +157,49 @@ export const createCleanup = (core: Core): Verb<{ readonly items: readonly ItemI
 /** Also a part of other verbs that need the test gone. */
 export const cleanupTest = async (core: Core, flow: Flow, id: ItemId): Promise<null> => {
   await transition(core, flow, `cleaning up ${id}`, id, (item) => (item.state.test === 'None' ? item : setTest(item, 'CleaningUp')));
-  await flow
-    .step(
-      `remove test ${id}`,
-      async ({ operationId, signal }) => {
-        const item = await itemNow(core, id);
-        if (!item.testFork) return { networks: [], endpoint: '' };
-        await removeTest(core, item, operationId, signal);
-        return { networks: item.testFork.testNetworks ?? [], endpoint: replicaOf(item).endpoint };
+  await flow.step(
+    `remove test ${id}`,
+    async ({ operationId, signal }) => {
+      await discardTest(core, await itemNow(core, id), operationId, signal);
+      return null;
+    },
+    // What the networks wait for: from here on the machine is on none of them.
+    { commit: async (tx) => void (await commitChange(tx, core, flow, id, { change: withoutTestFork })) },
+  );
+  await flow.step(
+    `remove test networks ${id}`,
+    async ({ operationId, signal }) => {
+      await removeTestNetworks(core, await itemNow(core, id), operationId, signal);
+      return null;
+    },
+    {
+      commit: async (tx) => {
+        await commitChange(tx, core, flow, id, {
+          change: testOver,
+          event: { kind: 'test.cleaned-up', message: `test failover cleaned up at ${nowIso(core)}` },
+        });
       },
-      {
-        commit: async (tx) => {
-          await commitChange(tx, core, flow, id, {
-            change: (item) => setTest(item, 'None'),
-            event: { kind: 'test.cleaned-up', message: `test failover cleaned up at ${nowIso(core)}` },
-          });
-        },
-      },
-    )
-    .then(({ networks, endpoint }) => removeTestNetworks(core, flow, id, networks, endpoint));
+    },
+  );
   return null;
 };
 
-const removeTest = (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> =>
+/** Nothing of a test is left. */
+export const testOver = (item: Item): Item => {
+  const { testNetworks: _, ...rest } = setTest(item, 'None');
+  return rest;
+};
+
+const withoutTestFork = (item: Item): Item => {
+  const { testFork: _, ...rest } = item;
+  return rest;
+};
+
+const discardTest = (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> =>
   replicatorOf(item).discard(core, item, item.testFork, { purpose: 'test', backToSource: false, operationId, signal });
 
-/** A test network is shared by the machines of one test: it goes with the last of them. */
-const removeTestNetworks = (core: Core, flow: Flow, id: ItemId, networks: readonly string[], endpoint: string): Promise<null> =>
-  flow.step(`remove test networks ${id}`, async ({ operationId, signal }) => {
-    if (networks.length === 0) return null;
-    const inUse = new Set((await listItems(core.store.db)).flatMap((item) => item.testFork?.testNetworks ?? []));
-    const session = await openEndpoint(core, endpoint);
-    const item = await itemNow(core, id);
-    for (const network of networks)
-      if (!inUse.has(network)) await session.network?.deleteTestNetwork(network as never, fencedCall(core, item, operationId, signal));
-    return null;
-  });
+/** The copy, then the networks that it was on. */
+export const removeTest = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
+  await discardTest(core, item, operationId, signal);
+  await removeTestNetworks(core, item, operationId, signal);
+};

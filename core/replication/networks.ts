@@ -1,9 +1,10 @@
-import { DrError, type MachineSpec, type NicId, type PlaceId } from '../contract/index.ts';
-import type { Item } from '../domain/item.ts';
+import { DrError, isDrError, type MachineSpec, type NicId, type PlaceId } from '../contract/index.ts';
+import type { Item, TestNetwork } from '../domain/item.ts';
 import type { Mapping, MappingKind } from '../domain/policy.ts';
 import type { EndpointSession } from '../host/host.ts';
+import { listItems, updateItem } from '../state/items.ts';
 import { listMappings } from '../state/records.ts';
-import { type Core, callFor } from './core.ts';
+import { type Core, callFor, fencedCall, openEndpoint } from './core.ts';
 
 export const findMapping = (
   mappings: readonly Mapping[],
@@ -74,12 +75,6 @@ export const productionNics = async (
 const placeOf = (mappings: readonly Mapping[], item: Item, network: string, toEndpoint: string) =>
   findMapping(mappings, 'network', { endpoint: item.source.endpoint, place: network }, toEndpoint);
 
-export interface TestNetworks {
-  readonly nics: ReadonlyMap<NicId, PlaceId | 'disconnected'>;
-  /** Made for this test, removed by its clean-up. */
-  readonly made: readonly string[];
-}
-
 /** Test networks: the mapped test place, else an isolated network like the mapped one, else no cable at all. */
 export const testNics = async (
   core: Core,
@@ -88,21 +83,45 @@ export const testNics = async (
   session: EndpointSession,
   jobId: string,
   signal: AbortSignal,
-): Promise<TestNetworks> => {
+): Promise<Map<NicId, PlaceId | 'disconnected'>> => {
   const mappings = await listMappings(core.store.db);
-  const nics = new Map<NicId, PlaceId | 'disconnected'>();
-  const made: string[] = [];
-  for (const nic of spec.nics) {
-    const line = nic.network ? placeOf(mappings, item, nic.network, session.endpointId) : undefined;
-    if (line?.testPlace) nics.set(nic.id, line.testPlace as PlaceId);
-    else if (line && session.network && session.capabilities.testNetwork !== 'none') {
-      const network = await session.network.createTestNetwork(
-        line.toPlace as PlaceId,
-        callFor(core, `${jobId}/testnet/${line.toPlace}`, signal),
-      );
-      nics.set(nic.id, network.id);
-      if (!made.includes(network.id)) made.push(network.id);
-    } else nics.set(nic.id, 'disconnected');
+  const { network } = session;
+  const isolates = network !== undefined && session.capabilities.testNetwork !== 'none';
+  const lines = spec.nics.map((nic) => [nic.id, nic.network && placeOf(mappings, item, nic.network, session.endpointId)] as const);
+  const likes = isolates ? new Set(lines.flatMap(([, line]) => (line && !line.testPlace ? [line.toPlace as PlaceId] : []))) : [];
+  const asked = [...likes].map((like): TestNetwork => ({ like, operationId: `${jobId}/testnet/${like}` }));
+  await noteAsked(core, item, asked);
+  const made = new Map<PlaceId, PlaceId>();
+  for (const { like, operationId } of asked)
+    made.set(like, (await network!.createTestNetwork(like, callFor(core, operationId, signal))).id);
+  const toTest = (line: Mapping) => (line.testPlace as PlaceId | undefined) ?? made.get(line.toPlace as PlaceId);
+  return new Map(lines.map(([id, line]) => [id, (line && toTest(line)) || 'disconnected']));
+};
+
+/** No answer is needed to find a network again, and none that is lost leaves one behind. */
+const noteAsked = async (core: Core, { id, testNetworks = [] }: Item, asked: readonly TestNetwork[]): Promise<void> => {
+  const fresh = asked.filter(({ operationId }) => !testNetworks.some((one) => one.operationId === operationId));
+  if (fresh.length === 0) return;
+  await core.store.transaction((tx) => updateItem(tx, id, (item) => ({ ...item, testNetworks: [...(item.testNetworks ?? []), ...fresh] })));
+};
+
+/** A test network is shared by the machines of one test: it goes with the last of them. */
+export const removeTestNetworks = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
+  const { testNetworks = [], replica } = item;
+  if (testNetworks.length === 0 || !replica) return;
+  const others = (await listItems(core.store.db)).filter(
+    ({ id, state, testFork }) => id !== item.id && (testFork || state.test === 'Starting'),
+  );
+  const inUse = new Set(others.flatMap((other) => (other.testNetworks ?? []).map((one) => one.operationId)));
+  const { network } = await openEndpoint(core, replica.endpoint);
+  for (const asked of testNetworks) {
+    if (inUse.has(asked.operationId)) continue;
+    try {
+      // The operation finds the network, or makes it where it never came to be.
+      const made = await network?.createTestNetwork(asked.like, callFor(core, asked.operationId, signal));
+      if (made) await network?.deleteTestNetwork(made.id, fencedCall(core, item, operationId, signal));
+    } catch (error) {
+      if (!isDrError(error, 'NOT_FOUND')) throw error;
+    }
   }
-  return { nics, made };
 };

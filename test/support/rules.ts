@@ -27,6 +27,9 @@ export const brokenInvariants = async (world: World): Promise<string[]> => {
   }
   const snapshots = status.leftovers.filter((entry) => entry.owner === world.engine.core.ownerId && entry.kind === 'snapshot');
   if (snapshots.length > 0) say('promise 5', `snapshots left behind: ${snapshots.map((entry) => entry.id).join(', ')}`);
+  const networks = status.leftovers.filter((entry) => entry.kind === 'testNetwork');
+  if (networks.length > 0 && items.every(({ state }) => state.test === 'None'))
+    say('promise 5', `test networks left behind: ${networks.map((entry) => entry.id).join(', ')}`);
   const inUse = new Set(items.flatMap((item) => [item.fork?.id as string | undefined, item.testFork?.id as string | undefined]));
   const forks = status.leftovers.filter((entry) => entry.kind === 'fork' && !inUse.has(entry.id));
   if (forks.length > 0) say('promise 5', `forks left behind: ${forks.map((entry) => entry.id).join(', ')}`);

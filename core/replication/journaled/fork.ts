@@ -28,7 +28,7 @@ const createFork = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: Bri
         });
       const spec = (await selectPoint(core, item, chosen.point)).spec;
       const test = how.purpose === 'test' ? await testNics(core, item, spec, session, flow.jobId, signal) : undefined;
-      const nics = test?.nics ?? (await productionNics(core, item, spec, replica.endpoint));
+      const nics = test ?? (await productionNics(core, item, spec, replica.endpoint));
       const name = how.purpose === 'test' ? `${item.name} (test)` : item.name;
       const fork = await forks.create(
         replica.machine,
@@ -46,7 +46,6 @@ const createFork = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: Bri
         mode: how.mode,
         point: chosen.point,
         operationId,
-        ...(test ? { testNetworks: test.made } : {}),
       };
     },
     {

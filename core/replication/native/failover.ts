@@ -95,7 +95,6 @@ const intend = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: BringUp
           hint: 'end it in the manager of the replica host, then try again',
         });
       }
-      const test = step === 'test' ? await testNetworks(core, item, flow.jobId, signal) : undefined;
       return {
         id: `native:${operationId}` as ForkId,
         machine: step === 'test' ? ('' as MachineId) : replica.machine,
@@ -106,7 +105,6 @@ const intend = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: BringUp
         point: chosen.point,
         takenAt: chosen.takenAt,
         operationId,
-        ...(test ? { testNetworks: test.made } : {}),
       };
     },
     {
@@ -134,7 +132,7 @@ const makeReady = (core: Core, flow: Flow, id: ItemId, chosen: Chosen, how: Brin
         await order(core, item, 'replica', { do: 'failover', nics, ...which }, doing);
         return { machine: replica.machine };
       }
-      const { nics } = await testNetworks(core, item, flow.jobId, doing.signal);
+      const nics = await testNetworks(core, item, flow.jobId, doing.signal);
       const status = await order(core, item, 'replica', { do: 'test', nics, ...which }, doing);
       if (status.testMachine) return { machine: status.testMachine };
       throw new DrError('CONTRACT_VIOLATED', `endpoint ${replica.endpoint} names no machine for the test failover of ${item.name}`, {
