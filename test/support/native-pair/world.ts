@@ -1,6 +1,7 @@
 // An engine over two hosts that replicate by themselves, beside the machines of the lab.
 import { World } from '../world.ts';
 import { COPY_MS, Hosts } from './hosts.ts';
+import { HOUR_MS, POLICY } from './pair.ts';
 import { createNativePlugin } from './plugin.ts';
 
 export interface NativeWorld extends AsyncDisposable {
@@ -15,16 +16,6 @@ export interface NativeWorldOptions {
   readonly seed?: number;
   readonly policy?: object;
 }
-
-const HOSTS = new WeakMap<World, Hosts>();
-
-export const hostsOf = (world: World): Hosts => {
-  const hosts = HOSTS.get(world);
-  if (!hosts) throw new Error('this world has no hosts that replicate by themselves');
-  return hosts;
-};
-
-export const POLICY = { name: 'hosts', method: 'native', rpoSeconds: 900, native: { frequencySeconds: 30, points: 4 } };
 
 export const createNativeWorld = async (options: NativeWorldOptions = {}): Promise<NativeWorld> => {
   let world: World | undefined;
@@ -64,7 +55,6 @@ export const createNativeWorld = async (options: NativeWorldOptions = {}): Promi
   await engine.call('policy.put', options.policy ?? POLICY);
   for (const name of options.machines ?? ['crm']) hosts.add('hv-a', name);
   const made = world;
-  HOSTS.set(made, hosts);
   return { world: made, hosts, loseAnswer: (call) => void lost.add(call), [Symbol.asyncDispose]: () => made[Symbol.asyncDispose]() };
 };
 
@@ -74,9 +64,9 @@ export const protectNative = async ({ world }: NativeWorld, machines: readonly s
 };
 
 /** Lets the hosts replicate for a while, an hour by default, and looks. */
-export const letPass = async ({ world }: NativeWorld, target: string, ms = 3_600_000): Promise<void> => {
+export const letPass = async ({ world }: NativeWorld, target: string, ms = HOUR_MS): Promise<void> => {
   await world.advance(ms);
   await world.do('sync.now', { target });
 };
 
-export { COPY_MS };
+export { COPY_MS, POLICY };
