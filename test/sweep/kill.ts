@@ -144,11 +144,15 @@ class Story {
     return true;
   }
 
-  /** A machine that is busy with something else is slower at everything: the time of the least command tells how much. */
+  /** A machine that is busy with something else is slower at everything, and by fits: the slowest of some least commands tells how much. */
   async #limitMs(): Promise<number> {
-    const started = performance.now();
-    await this.#session.run('--version');
-    return ANSWER_WITHIN_MS * Math.max(1, (performance.now() - started) / VERSION_MS);
+    let slowestMs = VERSION_MS;
+    for (let time = 0; time < 3; time++) {
+      const started = performance.now();
+      await this.#session.run('--version');
+      slowestMs = Math.max(slowestMs, performance.now() - started);
+    }
+    return (ANSWER_WITHIN_MS * slowestMs) / VERSION_MS;
   }
 
   /** The next command after the kill answers in time, and what was interrupted goes on. */
