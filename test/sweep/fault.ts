@@ -245,11 +245,43 @@ const finishFailback = async (world: World, name: string): Promise<void> => {
 /** A target without forks has neither test nor change point nor cancel; physical servers come home to one. */
 const withoutForksBack = (script: Script): boolean => !/physical: (change point|cancel)$/.test(script.name);
 
+/** One round of the planner, with all that it has begun; each engine has one. */
+const lookAround = async (world: World): Promise<void> => {
+  const planner = world.engine.startPlanner();
+  await planner.tick();
+  await planner.idle();
+  await planner.stop();
+};
+
+const RULE = { name: 'gold', label: 'cloud=gold', to: 'site-b', target: 'vmm-b', group: 'all' };
+
+/** A standing rule finds machines by itself: whatever happens to its look, a later one finds them. */
+const ruleScript: Script = {
+  name: 'rule: look',
+  machines: ['erp-db', 'erp-web'],
+  run: async (world) => {
+    await world.engine.call('rule.put', RULE, { actor: 'sweep' });
+    await lookAround(world);
+  },
+  after: async (world) => {
+    await world.engine.call('rule.put', RULE, { actor: 'sweep' });
+    for (let hour = 0; hour < 3; hour++) {
+      await world.advance(61 * 60_000);
+      await world.crashAndRestart();
+      await lookAround(world);
+    }
+    const states = await stateOf(world, ruleScript);
+    if (!all('Protected')(states)) throw new Error(`the rule leaves its machines ${states.join(', ')}`);
+    await replicates(world, ruleScript);
+  },
+};
+
 export const SCRIPTS: readonly Script[] = [
   ...scriptsFor('hyperv', ['erp-web']),
   ...scriptsFor('vmware', ['shop-web']),
   ...scriptsFor('physical', ['files']).filter(withoutForksBack),
   ...scriptsFor('mixed group', ['erp-db', 'shop-db', 'ledger']),
+  ruleScript,
   ...nativeScripts,
 ];
 
