@@ -1,6 +1,7 @@
 // How a command reaches an engine: the running one by its socket; for a look at the store none; else it becomes the engine for its own duration.
 import { existsSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DrError, isDrError } from '../core/contract/index.ts';
 import { socketPath } from '../core/engine/home.ts';
 import type { JobRecord } from '../core/flow/flow.ts';
@@ -72,10 +73,22 @@ export interface ClientOptions {
   readonly signal: AbortSignal;
 }
 
+/** An engine that starts listens soon, and most commands are over soon. */
+const HELD_WAIT_MS = 5_000;
+const HELD_POLL_MS = 100;
+
 export const openClient = async (options: ClientOptions, need: Need): Promise<Client> => {
-  if (await engineListens(options.home)) return openRemote(options.home);
-  if (need === 'store') return openReader(options);
-  return becomeEngine(options, need);
+  const until = performance.now() + HELD_WAIT_MS;
+  for (;;) {
+    if (await engineListens(options.home)) return openRemote(options.home);
+    if (need === 'store') return openReader(options);
+    try {
+      return await becomeEngine(options, need);
+    } catch (error) {
+      if (!isDrError(error, 'LOCKED_BY') || performance.now() > until) throw error;
+      await sleep(HELD_POLL_MS, undefined, { signal: options.signal });
+    }
+  }
 };
 
 /** Somebody accepts connections at the home's socket. */

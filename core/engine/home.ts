@@ -41,7 +41,7 @@ export const lockHome = (home: string): HomeLock => {
     const pid = readPid(pidPath);
     throw new DrError('LOCKED_BY', `another warmsite engine${pid ? ` (process ${pid})` : ''} runs on ${home}`, {
       context: { path: home, ...(pid ? { pid } : {}) },
-      hint: 'commands are passed to it by its socket; stop it, or set WARMSITE_HOME to another folder',
+      hint: 'wait until that command has ended; with warmsite serve as the engine, several commands work at once',
       cause: error,
     });
   }

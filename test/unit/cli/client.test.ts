@@ -16,9 +16,9 @@ import { CommandLine } from '../../support/command-line.ts';
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined };
 
 /** A running engine without endpoints, as `serve` has it. */
-const startEngine = async (home: string): Promise<AsyncDisposable> => {
+const startEngine = async (home: string, lock = lockHome(home)): Promise<AsyncDisposable> => {
   const stack = new AsyncDisposableStack();
-  stack.use(lockHome(home));
+  stack.use(lock);
   const store = await openStore(storePath(home));
   stack.defer(() => store.close());
   const engine = await Engine.open({
@@ -75,6 +75,18 @@ describe('the way to an engine', () => {
     expect(look.out).to.equal('site-a\n');
     expect(change.code).to.equal(5);
     expect(change.err).to.include(`runs on ${line.home}`).and.to.include('LOCKED_BY');
+  });
+
+  it('waits for an engine that has the home and does not listen yet', async () => {
+    using line = new CommandLine();
+    await line.run(['site', 'add', 'site-a']);
+    const starting = lockHome(line.home);
+
+    const change = line.run(['site', 'add', 'site-b']);
+    await line.run(['status']);
+    await using _engine = await startEngine(line.home, starting);
+
+    expect(await change).to.include({ code: 0, err: '' });
   });
 
   it('asks the running engine by its socket, and says that it replicates', async () => {
