@@ -42,7 +42,18 @@ interface Row {
   readonly needs?: readonly Need[];
 }
 
-type Need = 'point' | 'forks' | 'planned-possible' | 'no-test' | 'a-test' | 'delta' | 'paused' | 'replicating' | 'one-active' | 'split';
+type Need =
+  | 'bytes'
+  | 'point'
+  | 'forks'
+  | 'planned-possible'
+  | 'no-test'
+  | 'a-test'
+  | 'delta'
+  | 'paused'
+  | 'replicating'
+  | 'one-active'
+  | 'split';
 
 const STEADY: readonly Protection[] = ['InitialReplication', 'Protected', 'CommitPending', 'FailedOver'];
 const FAILED: readonly Protection[] = [
@@ -61,7 +72,7 @@ export const TRANSITIONS: readonly Row[] = [
   { operation: 'resume', from: ['Protected'], needs: ['paused'] },
   { operation: 'sync', from: ['Protected', 'InitialReplication'], needs: ['replicating'] },
   { operation: 'resync', from: ['Protected'], needs: ['point', 'no-test'] },
-  { operation: 'verify', from: ['Protected'], needs: ['point', 'replicating', 'no-test'] },
+  { operation: 'verify', from: ['Protected'], needs: ['bytes', 'point', 'replicating', 'no-test'] },
   { operation: 'test', from: ['Protected'], needs: ['point', 'forks', 'no-test'] },
   { operation: 'cleanup', from: [...STEADY, ...FAILED], needs: ['a-test'] },
   {
@@ -109,6 +120,13 @@ const rowOf = (operation: Operation): Row => {
 const NEEDS: Readonly<
   Record<Need, { holds(item: Item, facts: Facts): boolean; refusal(item: Item): readonly [reason: string, way: string] }>
 > = {
+  bytes: {
+    holds: (item) => item.method !== 'native',
+    refusal: () => [
+      'its hosts replicate it: no byte of it passes here that could be compared',
+      'prove it with failover test, or let the hosts compare with sync resync',
+    ],
+  },
   point: {
     holds: (_item, facts) => facts.hasPoint,
     refusal: () => ['it has no recovery point yet', 'wait until initial replication has made the first point'],

@@ -39,12 +39,8 @@ export const NATIVE: Replicator = {
       await order(core, item, 'source', { do: 'resync' }, doing);
       await lookAgain(core, item, 'source', doing);
     }),
-  verify: async (core, _flow, id) => {
-    const item = await itemNow(core, id);
-    throw new DrError('CAPABILITY_MISSING', `${item.name} is replicated by its hosts: no byte of it passes here that could be compared`, {
-      context: { item: id, endpoint: item.source.endpoint, kind: 'verify' },
-      hint: 'prove it with failover test, or let the hosts compare with sync resync',
-    });
+  verify: async (_core, _flow, id) => {
+    throw new DrError('INTERNAL', `a native replica was to be compared`, { context: { item: id } });
   },
   setPaused: async (core, item, paused, doing) => {
     await order(core, item, 'source', { do: paused ? 'pause' : 'resume' }, doing);
