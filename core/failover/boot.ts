@@ -40,6 +40,7 @@ export const awaitBoot = (core: Core, flow: Flow, id: ItemId, machine: string, e
   flow.step(
     `boot ${label} ${id}`,
     async ({ operationId, signal }) => {
+      const { name } = await itemNow(core, id);
       const session = await openEndpoint(core, endpoint);
       const deadline = core.runtime.clock.now() + BOOT_WAIT_MS;
       let seen = 'the guest did not answer';
@@ -60,6 +61,7 @@ export const awaitBoot = (core: Core, flow: Flow, id: ItemId, machine: string, e
           seen = `${error.code}: ${error.message}`;
         }
         if (now >= deadline) return { booted: false, evidence: `${seen} within ${BOOT_WAIT_MS / 1000} s`, atMs: now };
+        flow.progress({ text: `${name} is starting at ${endpoint}: ${seen}` });
         await core.runtime.clock.sleep(pauseBeforeLook(looks), signal);
       }
     },

@@ -10,7 +10,7 @@ import { isSeenOff, lookAt, pauseBeforeLook } from './look.ts';
 const SHUTDOWN_WAIT_MS = 300_000;
 
 /** Asks the guest, then waits until the hypervisor says off. SHUTDOWN_REFUSED when it does not: it never becomes a power cut by itself. */
-const shutDown = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<{ wasOn: boolean }> => {
+const shutDown = async (core: Core, flow: Flow, item: Item, operationId: string, signal: AbortSignal): Promise<{ wasOn: boolean }> => {
   const look = await lookAt(core, item.source, operationId, signal);
   if (!look.reachable)
     throw new DrError('CONNECTION_REFUSED', `the source of ${item.name} cannot be reached (${look.because})`, {
@@ -18,6 +18,7 @@ const shutDown = async (core: Core, item: Item, operationId: string, signal: Abo
     });
   if (isSeenOff(look)) return { wasOn: false };
   const power = facetOf(look.session, 'power');
+  flow.progress({ text: `${item.name} is shutting down at ${item.source.endpoint}` });
   await power.set(item.source.machine, 'shutdown', fencedCall(core, item, operationId, signal));
   const deadline = core.runtime.clock.now() + SHUTDOWN_WAIT_MS;
   for (let looks = 0; !isSeenOff(await lookAt(core, item.source, operationId, signal)); looks++) {
@@ -33,7 +34,7 @@ const shutDown = async (core: Core, item: Item, operationId: string, signal: Abo
 
 /** Snapshot sources: off first, then the last cycle. */
 export const shutDownSource = (core: Core, flow: Flow, id: ItemId): Promise<{ wasOn: boolean }> =>
-  flow.step(`shut down ${id}`, async ({ operationId, signal }) => shutDown(core, await itemNow(core, id), operationId, signal), {
+  flow.step(`shut down ${id}`, async ({ operationId, signal }) => shutDown(core, flow, await itemNow(core, id), operationId, signal), {
     interruptible: true,
     commit: async (tx, { wasOn }) => {
       await commitChange(tx, core, flow, id, {
@@ -62,7 +63,7 @@ export const trySourceOff = (core: Core, flow: Flow, id: ItemId, attempt: boolea
       if (isSeenOff(look)) return { off: true, wasOn: false, seen: 'off' };
       if (!attempt) return { off: false, wasOn: false, seen: `power ${look.machine?.power ?? 'unknown: the machine is gone'}` };
       try {
-        const { wasOn } = await shutDown(core, item, operationId, signal);
+        const { wasOn } = await shutDown(core, flow, item, operationId, signal);
         return { off: true, wasOn, seen: 'shut down' };
       } catch (error) {
         if (!isDrError(error) || signal.aborted) throw error;
