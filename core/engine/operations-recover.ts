@@ -204,7 +204,7 @@ export const recoverOperations = [
             : [
                 'enable change tracking',
                 input.seed ? 'adopt the seed as the replica' : 'create the replica, powered off',
-                input.seed ? 'compare both sides, send what differs' : 'copy what is allocated',
+                input.seed ? 'compare both sides, send what differs' : 'copy its disks, empty areas left out',
                 'seal the first recovery point',
               ],
           dataPaths: await dataPathsOf(
