@@ -203,6 +203,9 @@ class HappeningCommand implements fc.AsyncCommand<Model, Real> {
         site: 'site-a',
         autostart: item.state.protection === 'Protected' && item.source.site === 'site-a',
       });
+      // Without it nothing can be written there: an operator who brings a site back starts it first.
+      const { appliance } = await control.call('lab.vcenter', { endpoint: 'vcenter-a' });
+      if (appliance) await control.call('lab.power', { machine: appliance, to: 'on' });
     }
     await settle(real);
     await check(model, real, world.startedFrom);
