@@ -61,14 +61,7 @@ export class MemberWork {
       signal: request.signal,
       operationId: `${cycle.id}/replica`,
     });
-    // The replica must stand at the newest point: what an interrupted cycle or apply left is applied first.
-    if (comparing && journal.pending().length > 0) await applySealed(core, item.id, request.signal, 'verb');
-    if (comparing && journal.pending().length > 0) {
-      throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
-        context: { item: item.id },
-        hint: 'end the test failover, or wait until the points are applied',
-      });
-    }
+    if (comparing) await standAtNewest(core, request, member);
     const writer = await journal.begin({
       cycle: cycle.id,
       point: pointId,
@@ -107,7 +100,7 @@ export class MemberWork {
           this.#comparedBytes += bytes;
           this.#request.onProgress?.(item, this.readBytes + this.#comparedBytes);
         },
-        onTrackingLost: (key, error) => this.#noteTrackingLost(key, error),
+        onTrackingLost: (key, error) => this.#turnIntoComparison(key, error),
         onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),
       },
       disk,
@@ -123,6 +116,13 @@ export class MemberWork {
       if (isDrError(error, 'TRACKING_LOST')) await this.#noteTrackingLost('all disks', error);
       throw error;
     }
+  }
+
+  /** A delta did not need the replica's disks; a comparison does. */
+  async #turnIntoComparison(key: DiskKey, error: DrError): Promise<void> {
+    await this.#noteTrackingLost(key, error);
+    await this.#replicas.close();
+    await standAtNewest(this.#core, this.#request, this.member);
   }
 
   async #noteTrackingLost(key: DiskKey, error: DrError): Promise<void> {
@@ -156,6 +156,16 @@ export class MemberWork {
     }
   }
 }
+
+/** The replica must stand at the newest point: what an interrupted cycle or apply left is applied first. */
+const standAtNewest = async (core: Core, { signal }: CycleRequest, { item, journal }: Member): Promise<void> => {
+  if (journal.pending().length > 0) await applySealed(core, item.id, signal, 'verb');
+  if (journal.pending().length === 0) return;
+  throw new DrError('STATE_CONFLICT', `${item.name} cannot be compared while sealed points wait for their apply`, {
+    context: { item: item.id },
+    hint: 'end the test failover, or wait until the points are applied',
+  });
+};
 
 const modesOf = (request: CycleRequest, { item, journal, since }: Member): Map<DiskKey, Mode> => {
   const within = request.within?.get(item.id);
