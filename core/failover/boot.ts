@@ -1,10 +1,11 @@
 // Powers a copy on and waits for its guest.
-import { type ItemId, isDrError } from '../contract/index.ts';
+import { DrError, type ItemId, isDrError } from '../contract/index.ts';
+import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
 import { itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../replication/core.ts';
 import { forkOf } from '../replication/fork-of.ts';
-import { pauseBeforeLook } from '../replication/look.ts';
+import { isSeenOff, lookAt, pauseBeforeLook } from '../replication/look.ts';
 import type { BringUp } from '../replication/replicator.ts';
 
 const BOOT_WAIT_MS = 300_000;
@@ -12,14 +13,31 @@ const BOOT_WAIT_MS = 300_000;
 export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp): Promise<null> =>
   flow.step(`power on ${how.label} ${id}`, async ({ operationId, signal }) => {
     const item = await itemNow(core, id);
+    await assertSourceStillOff(core, item, operationId, signal);
     const session = await openEndpoint(core, replicaOf(item).endpoint);
     await facetOf(session, 'power').set(forkOf(item, how.purpose).machine, 'on', fencedCall(core, item, operationId, signal));
     return null;
   });
 
+/**
+ * F5: it was seen off earlier in the job, and that may be long ago: an engine was killed, a plan has waited, and somebody has started it again.
+ * One that does not answer is taken for what it was; who said that it runs has been asked already.
+ */
+const assertSourceStillOff = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
+  const { protection, failover } = item.state;
+  if (protection !== 'FailingOver' || !failover?.sourceConfirmedOff || failover.statement === 'running') return;
+  const look = await lookAt(core, item.source, operationId, signal);
+  if (!look.reachable || !look.machine || isSeenOff(look)) return;
+  throw new DrError('STATE_CONFLICT', `the source of ${item.name} was off and has been started again (power ${look.machine.power})`, {
+    context: { item: item.id, endpoint: item.source.endpoint, state: look.machine.power },
+    hint: 'run the failover again: it shuts the source down and takes what it has written, or cancel it',
+  });
+};
+
 export const powerOnReplica = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
   flow.step(`power on in place ${id}`, async ({ operationId, signal }) => {
     const item = await itemNow(core, id);
+    await assertSourceStillOff(core, item, operationId, signal);
     const replica = replicaOf(item);
     await facetOf(await openEndpoint(core, replica.endpoint), 'power').set(
       replica.machine,
