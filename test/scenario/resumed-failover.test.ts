@@ -1,12 +1,14 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { listJobs } from '../../core/state/jobs.ts';
-import { brokenInvariants } from '../support/rules.ts';
-import { dieAfterStep, goOn } from '../support/steps.ts';
+import { brokenInvariants, replicaDiffers } from '../support/rules.ts';
+import { dieAfterStep, dieAtCall, goOn } from '../support/steps.ts';
 import { World } from '../support/world.ts';
 
-const prepared = async (name: string): Promise<World> => {
-  const world = await World.create({ seed: 3, diskBytes: 262_144, writesPerSecond: 10 });
+const MIB = 2 ** 20;
+
+const prepared = async (name: string, diskBytes = MIB / 4): Promise<World> => {
+  const world = await World.create({ seed: 3, diskBytes, writesPerSecond: 10 });
   await world.protect([name]);
   await world.advance(2_000);
   return world;
@@ -34,5 +36,29 @@ describe('a failover that goes on after its engine was dead for a while', () => 
         expect(await brokenInvariants(world)).to.deep.equal([]);
       });
     }
+  }
+});
+
+describe('a re-protect that goes on after its engine was dead for a while', () => {
+  for (const name of ['erp-web', 'shop-web']) {
+    it(`takes nothing for granted that it knew of the old source before: ${name}`, async () => {
+      await using world = await prepared(name, 8 * MIB);
+      await world.do('failover.unplanned', { target: name });
+      await world.do('failover.commit', { target: name });
+      const { source, disks } = await world.item(name);
+      // The old source is about to become the replica.
+      await dieAtCall(world, /ReconfigVM_Task|Remove-ClusterGroup/, () => world.run('reprotect', { target: name }));
+      await world.lab.control.call('lab.power', { machine: source.machine, to: 'on' });
+      // Where the machine that runs at the other site does not write by chance.
+      const far = { machine: source.machine, disk: disks[0]!.sourceDisk, offset: 8 * MIB - 65_536, data: new Uint8Array(4096).fill(9) };
+      await world.lab.control.call('lab.write', far);
+      await world.lab.control.call('lab.power', { machine: source.machine, to: 'off' });
+
+      await goOn(world);
+
+      expect((await world.item(name)).state.protection).to.equal('Protected');
+      expect(await replicaDiffers(world, name)).to.equal(undefined);
+      expect(await brokenInvariants(world)).to.deep.equal([]);
+    });
   }
 });

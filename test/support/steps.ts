@@ -1,4 +1,4 @@
-// The engine dies at a chosen step of a job, and is back later.
+// The engine dies at a chosen place of a job, and is back later.
 import { ENDED } from '../../core/flow/flow.ts';
 import { listJobs, listSteps } from '../../core/state/jobs.ts';
 import type { World } from './world.ts';
@@ -9,12 +9,12 @@ const isRecorded = async (world: World, step: RegExp): Promise<boolean> => {
   return false;
 };
 
-/** Dies at the next call after such a step has been recorded, or at such a call after it. */
-export const dieAfterStep = async (world: World, step: RegExp, work: () => Promise<unknown>, at = /^plugin\./): Promise<void> => {
+/** Dies at one of the next calls of a plugin after such a step has been recorded. */
+export const dieAfterStep = async (world: World, step: RegExp, work: () => Promise<unknown>): Promise<void> => {
   const { faults } = world;
   let recorded = false;
   faults.onEnter = (call) => {
-    if (recorded && at.test(call)) faults.crashAt ??= faults.calls + 1;
+    if (recorded && call.startsWith('plugin.')) faults.crashAt ??= faults.calls + 1;
   };
   const watch = async () => {
     while (!recorded && !faults.crashed) {
@@ -27,6 +27,18 @@ export const dieAfterStep = async (world: World, step: RegExp, work: () => Promi
   recorded = true;
   await watching;
   if (!crashed) throw new Error(`no engine died after ${step}`);
+};
+
+/** Dies just before it makes such a call. */
+export const dieAtCall = async (world: World, at: RegExp, work: () => Promise<unknown>): Promise<void> => {
+  const { faults } = world;
+  faults.onEnter = (call) => {
+    if (at.test(call)) faults.crashAt ??= faults.calls;
+  };
+  world.crashMoment = 'before';
+  const { crashed } = await world.untilCrash(work());
+  world.crashMoment = 'after';
+  if (!crashed) throw new Error(`no engine made a call like ${at}`);
 };
 
 /** A new engine takes up what the dead one had begun. */

@@ -15,7 +15,10 @@ import { applySealed } from '../replica.ts';
 import { canPlan } from './place.ts';
 
 export const reverse = async (core: Core, flow: Flow, id: ItemId): Promise<void> => {
-  const ranges = await knownDifferences(core, flow, id);
+  // Found out by an earlier run of the job: somebody may have started the old source since, while no engine was there to see it.
+  const mayBeOld = flow.did(`differences ${id}`);
+  const known = await knownDifferences(core, flow, id);
+  const ranges = mayBeOld ? null : known;
   await adopt(core, flow, id);
   await reverseCycle(core, flow, id, ranges);
   await flow.step(`reverse apply ${id}`, async ({ signal }) => applySealed(core, id, signal, 'verb'));
