@@ -31,10 +31,12 @@ const jobLives = async (core: Core, cycle: CycleRecord): Promise<boolean> => {
 /** Seals decide: what is sealed becomes a point, the rest is given up; an endpoint that cannot be reached is left for the sweep. */
 const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
   const points = new Map<ItemId, Point>();
-  const members: { item: NonNullable<Awaited<ReturnType<typeof findItem>>>; session: EndpointSession }[] = [];
+  const items: Item[] = [];
+  const members: { item: Item; session: EndpointSession }[] = [];
   for (const { item: id } of cycle.doc.members) {
     const item = await findItem(core.store.db, id);
     if (!item) continue;
+    items.push(item);
     const journal = await core.journals.journal(item.state.direction.to, item.id);
     const sealed = journal.findCycle(cycle.id);
     if (sealed) points.set(id, sealed);
@@ -44,9 +46,10 @@ const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal):
     });
     if (session) members.push({ item, session });
   }
-  const [anyMember] = members;
-  if (cycle.doc.members.length > 1 && anyMember) {
-    const marks = await core.journals.marks(anyMember.item.state.direction.to);
+  // Whether or not its source still answers: this may be the last point before the site was lost.
+  const [anyItem] = items;
+  if (cycle.doc.members.length > 1 && anyItem) {
+    const marks = await core.journals.marks(anyItem.state.direction.to);
     if (marks.groupState(cycle.id) === 'undecided')
       await marks.decideGroup(cycle.id, points.size === cycle.doc.members.length ? 'complete' : 'abandoned');
   }
