@@ -62,6 +62,11 @@ export const setPhase = (item: Item, phase: FailoverPhase, more: Partial<Failove
 
 export const noteFailover = (item: Item, more: Partial<Failover>): Item => withState(item, { failover: { ...failoverOf(item), ...more } });
 
+export const setLastPass = (item: Item, lastPass: string | undefined): Item => {
+  const failover = without(failoverOf(item), 'lastPass');
+  return withState(item, { failover: lastPass === undefined ? failover : { ...failover, lastPass } });
+};
+
 export const setFork = (item: Item, fork: ItemFork): Item => assertValid({ ...item, fork });
 export const dropFork = (item: Item): Item => assertValid(without(item, 'fork'));
 

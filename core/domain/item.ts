@@ -61,6 +61,8 @@ export interface Failover {
   readonly statement?: 'off' | 'unreachable' | 'running';
   /** The source was seen off after our failover began. */
   readonly sourceConfirmedOff?: boolean;
+  /** Of a streaming source: the point of the pass after which it stayed frozen until its power went. */
+  readonly lastPass?: string;
   /** The last cycle was sealed after the source was off: its point holds everything. */
   readonly finalPoint?: boolean;
 }

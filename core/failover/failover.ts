@@ -326,7 +326,12 @@ const memberFailed = (core: Core, flow: Flow, id: ItemId, error: DrError): Promi
 
 const backOrFailed = (item: Item): Item => {
   const { failover, ...state } = item.state;
-  const untouched = failover?.phase === 'Quiescing' && item.fork === undefined && !failover.sourceWasOn && state.sync.is !== 'None';
+  const untouched =
+    failover?.phase === 'Quiescing' &&
+    item.fork === undefined &&
+    !failover.sourceWasOn &&
+    failover.lastPass === undefined &&
+    state.sync.is !== 'None';
   return untouched ? { ...item, state: { ...state, protection: 'Protected' } } : fail(item);
 };
 

@@ -62,3 +62,18 @@ describe('a re-protect that goes on after its engine was dead for a while', () =
     });
   }
 });
+
+describe('a planned failover of a machine that is read as a stream', () => {
+  it('is refused when the machine is off already: what it wrote last was not taken over', async () => {
+    await using world = await prepared('files');
+    await world.lab.control.call('lab.power', { machine: (await world.item('files')).source.machine, to: 'off' });
+
+    const job = await world.run('failover.planned', { target: 'files' });
+
+    expect(job.error).to.include({ code: 'STATE_CONFLICT' });
+    expect(await brokenInvariants(world)).to.deep.equal([]);
+    const { result } = await world.do('failover.unplanned', { target: 'files' });
+    const [member] = Object.values((result as { members: Record<string, { lossMs: number }> }).members);
+    expect(member?.lossMs).to.be.greaterThan(0);
+  });
+});

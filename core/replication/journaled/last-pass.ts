@@ -1,8 +1,9 @@
 // A streaming source's last pass and its power-off, which are one (V2).
-import { type ItemId, isDrError } from '../../contract/index.ts';
-import { setPhase } from '../../domain/decide.ts';
+import { DrError, type ItemId, isDrError } from '../../contract/index.ts';
+import { setLastPass, setPhase } from '../../domain/decide.ts';
 import type { Item } from '../../domain/item.ts';
 import type { Flow } from '../../flow/flow.ts';
+import { updateItem } from '../../state/items.ts';
 import { getGroup } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, emit, facetOf, fencedCall, sourceOf } from '../core.ts';
@@ -17,14 +18,17 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
       const item = await itemNow(core, id);
       const look = await lookAt(core, item.source, operationId, signal);
       if (isSeenOff(look)) {
-        // Resumed after the power went: the pass before it was sealed while the machine stood still.
-        const journal = await core.journals.journal(item.state.direction.to, id);
-        return { point: journal.newest()?.point ?? null, wasOn: resumed };
+        const newest = (await core.journals.journal(item.state.direction.to, id)).newest();
+        if (!newest || newest.point !== item.state.failover?.lastPass) throw lastWritesUnknown(item);
+        return { point: newest.point, wasOn: resumed };
       }
       const power = facetOf(await sourceOf(core, item), 'power');
       const call = () => fencedCall(core, item, operationId, signal);
       // What an earlier try left frozen thaws (CaptureRequest.afterFinal).
-      if (resumed) await power.set(item.source.machine, 'on', call());
+      if (resumed || item.state.failover?.lastPass !== undefined) {
+        await noteLastPass(core, id, undefined);
+        await power.set(item.source.machine, 'on', call());
+      }
       const group = await getGroup(core.store.db, item.groupId);
       // A fresh cycle each time: after a kill the machine has thawed and written.
       const report = await runCycle(core, {
@@ -38,6 +42,7 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
       try {
         const failure = report.failures.get(id);
         if (failure) throw failure;
+        await noteLastPass(core, id, report.points.get(id)?.point);
         await power.set(item.source.machine, 'off', call());
       } catch (error) {
         if (isDrError(error) && !signal.aborted) await thaw(core, item, operationId, signal);
@@ -59,9 +64,20 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
     },
   );
 
+/** Written down before the power goes, so that a machine that is found off is known to have stood still since. */
+const noteLastPass = (core: Core, id: ItemId, lastPass: string | undefined): Promise<unknown> =>
+  core.store.transaction((tx) => updateItem(tx, id, (item) => (item.state.failover ? setLastPass(item, lastPass) : item)));
+
+const lastWritesUnknown = (item: Item): DrError =>
+  new DrError('STATE_CONFLICT', `${item.name} is off, and what it wrote last was not taken over`, {
+    context: { item: item.id, endpoint: item.source.endpoint },
+    hint: 'power it on and run the planned failover again, or use unplanned failover: it says what is lost',
+  });
+
 /** Production must not stay frozen after a failover that did not come about. */
 const thaw = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
   try {
+    await noteLastPass(core, item.id, undefined);
     await facetOf(await sourceOf(core, item), 'power').set(item.source.machine, 'on', fencedCall(core, item, operationId, signal));
   } catch (error) {
     if (!isDrError(error) || signal.aborted) throw error;
