@@ -139,9 +139,13 @@ export const setTest = (item: Item, test: TestState, testFork?: ItemFork): Item 
   );
 };
 
-/** A point was sealed. Only where replication goes on does it say how replication is: a cycle may end after a failover has begun. */
-export const pointSealed = (item: Item): Item => {
+/**
+ * A point was sealed. Only where replication goes on does it say how replication is: a cycle may end after a failover has begun. A delta is no
+ * answer to a resync that was asked for while it ran.
+ */
+export const pointSealed = (item: Item, kind: 'first' | 'delta' | 'compare' | 'divergent'): Item => {
   const { protection, sync } = item.state;
   if (!['InitialReplication', 'Protected', 'Reprotecting'].includes(protection) || sync.is === 'Paused') return item;
+  if (kind === 'delta' && (sync.is === 'Resyncing' || sync.is === 'ResyncRequired')) return item;
   return withState(item, { protection: protection === 'InitialReplication' ? 'Protected' : protection, sync: { is: 'Delta' } });
 };

@@ -15,7 +15,7 @@ import { toPointRecord } from './replica.ts';
 export const storePoint = async (tx: Db, core: Core, itemId: ItemId, point: Point): Promise<void> => {
   const before = await getItem(tx, itemId);
   await putPoint(tx, toPointRecord(before, point));
-  await updateItem(tx, itemId, (item) => pointSealed({ ...item, baselines: point.baselines as Item['baselines'] }));
+  await updateItem(tx, itemId, (item) => pointSealed({ ...item, baselines: point.baselines as Item['baselines'] }, point.kind));
   const first = before.state.protection === 'InitialReplication';
   await recordEvent(tx, {
     at: nowIso(core),

@@ -70,7 +70,7 @@ export const noteSighting = async (tx: Db, core: Core, id: Item['id'], end: End,
   const after = await updateItem(tx, id, (item) => {
     const next = { ...item, native: { ...before.native!, seen: both } };
     const current = verdict ? observed(next, verdict.sync) : next;
-    return hasPoint && isCopied(current, both) ? pointSealed(current) : current;
+    return hasPoint && isCopied(current, both) ? pointSealed(current, 'compare') : current;
   });
   if (before.state.protection !== after.state.protection || before.state.sync.is !== after.state.sync.is) {
     const { sync } = after.state;
