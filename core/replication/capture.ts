@@ -56,7 +56,7 @@ export interface CaptureContext {
   /** A disk whose changes can no longer be told: it is compared instead. */
   onTrackingLost(key: DiskKey, error: DrError): Promise<void>;
   /** A range that differs and should not. */
-  onMismatch?(key: DiskKey, offset: number, length: number): void;
+  onMismatch(length: number): void;
 }
 
 const CHECKPOINT_BYTES = 64 * 1024 * 1024;
@@ -132,7 +132,7 @@ const captureWhole = async (
   };
   if (named) {
     await move(extents.intersect(wanted, named), extents.intersect(onlyReplica, named), sink);
-    const reporting = skipEqual(reportTo(context, disk.key, raw), replica, replicaHas, true);
+    const reporting = skipEqual(reportTo(context, raw), replica, replicaHas, true);
     await move(mayDiffer(extents.subtract(wanted, named)), mayDiffer(extents.subtract(onlyReplica, named)), reporting);
   } else {
     await move(mayDiffer(wanted), mayDiffer(onlyReplica), sink);
@@ -142,13 +142,13 @@ const captureWhole = async (
 };
 
 /** What comes through was not named by the tracker and yet differs. */
-const reportTo = (context: CaptureContext, key: DiskKey, sink: Sink): Sink => ({
+const reportTo = (context: CaptureContext, sink: Sink): Sink => ({
   data: (offset, data) => {
-    context.onMismatch?.(key, offset, data.length);
+    context.onMismatch(data.length);
     return sink.data(offset, data);
   },
   zero: (offset, length) => {
-    context.onMismatch?.(key, offset, length);
+    context.onMismatch(length);
     return sink.zero(offset, length);
   },
 });

@@ -21,10 +21,9 @@ export interface CycleRequest {
   readonly stayFrozen?: boolean;
   /** Ranges outside of which both sides are proven equal, by item and disk (re-protect, V3). */
   readonly within?: ReadonlyMap<ItemId, ReadonlyMap<DiskKey, readonly { readonly offset: number; readonly length: number }[]>>;
-  /** Everything is compared, and what differs although the tracker did not name it is reported. */
+  /** Everything is compared, and what differs although the tracker did not name it is told by the point's tags (`mismatchesOf`). */
   readonly verify?: boolean;
   onProgress?(item: Item, readBytes: number): void;
-  onMismatch?(item: Item, disk: DiskKey, offset: number, length: number): void;
 }
 
 /** Written before anything is touched: a kill leaves a record of what was meant. */

@@ -302,6 +302,7 @@ class CycleRun {
     const point = await work.writer.seal({
       takenAt: taken.takenAt,
       ...(work.turnedIntoComparison ? { kind: 'compare' as const } : {}),
+      ...(work.tags ? { tags: work.tags } : {}),
       spec: taken.spec,
       disks: pointDisks(item, taken.spec),
       baselines: taken.baselines,

@@ -3,7 +3,7 @@ import { type Baseline, type DiskId, DrError, isDrError, type Snapshot } from '.
 import { setSync } from '../domain/decide.ts';
 import type { DiskKey, Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
-import type { Journal } from '../journal/journal.ts';
+import type { Journal, Point } from '../journal/journal.ts';
 import { recordEvent } from '../state/events.ts';
 import { updateItem } from '../state/items.ts';
 import type { CycleRecord } from '../state/points.ts';
@@ -11,6 +11,17 @@ import { captureDisk, type FrozenDisk, type Mode } from './capture.ts';
 import { type Core, nowIso, replicaOf } from './core.ts';
 import type { CycleRequest } from './cycle-begin.ts';
 import { applySealed, openReplicaDisks, type ReplicaDisks } from './replica.ts';
+
+/** Ranges that differed although the tracker did not name them. */
+export interface Mismatches {
+  readonly count: number;
+  readonly bytes: number;
+}
+
+export const mismatchesOf = ({ tags }: Pick<Point, 'tags'>): Mismatches => ({
+  count: Number(tags?.['mismatches'] ?? 0),
+  bytes: Number(tags?.['mismatchBytes'] ?? 0),
+});
 
 /** One member on its way through the cycle. */
 export interface Member {
@@ -31,6 +42,7 @@ export class MemberWork {
   readonly #modes: ReadonlyMap<DiskKey, Mode>;
   readBytes = 0;
   #comparedBytes = 0;
+  #mismatches: Mismatches = { count: 0, bytes: 0 };
   /** A tracker was lost on the way. */
   turnedIntoComparison = false;
 
@@ -74,6 +86,12 @@ export class MemberWork {
     return new MemberWork(core, request, member, writer, replicas, modes);
   }
 
+  /** Sealed with the point: an engine that dies right after must still learn what was found, for the point itself has mended it. */
+  get tags(): Readonly<Record<string, string>> | undefined {
+    const { count, bytes } = this.#mismatches;
+    return count > 0 ? { mismatches: String(count), mismatchBytes: String(bytes) } : undefined;
+  }
+
   modeOf(key: DiskKey): Mode {
     return this.#modes.get(key) ?? { is: 'delta' };
   }
@@ -101,7 +119,9 @@ export class MemberWork {
           this.#request.onProgress?.(item, this.readBytes + this.#comparedBytes);
         },
         onTrackingLost: (key, error) => this.#turnIntoComparison(key, error),
-        onMismatch: (key, offset, length) => this.#request.onMismatch?.(item, key, offset, length),
+        onMismatch: (length) => {
+          this.#mismatches = { count: this.#mismatches.count + 1, bytes: this.#mismatches.bytes + length };
+        },
       },
       disk,
       mode,

@@ -9,6 +9,7 @@ import { getGroup, getPolicy } from '../../state/records.ts';
 import { itemNow } from '../changes.ts';
 import { type Core, nowIso, sourceOf } from '../core.ts';
 import { type CycleReport, runCycle } from '../cycle.ts';
+import { mismatchesOf } from '../member-work.ts';
 import { applySealed, pruneHistory } from '../replica.ts';
 import type { Cycled, Verified } from '../replicator.ts';
 
@@ -68,7 +69,6 @@ export const verify = async (core: Core, flow: Flow, id: ItemId): Promise<Verifi
     `compare ${id}`,
     async ({ operationId, signal }) => {
       const item = await itemNow(core, id);
-      const found = { mismatches: 0, bytes: 0 };
       const report = await runCycle(core, {
         group: await getGroup(core.store.db, item.groupId),
         items: [id],
@@ -77,17 +77,14 @@ export const verify = async (core: Core, flow: Flow, id: ItemId): Promise<Verifi
         signal,
         verify: true,
         onProgress: (_item, doneBytes) => flow.progress({ text: `verify ${item.name}`, doneBytes }),
-        onMismatch: (_item, _disk, _offset, length) => {
-          found.mismatches += 1;
-          found.bytes += length;
-        },
       });
       const failure = report.failures.get(id);
       if (failure) throw failure;
       const point = report.points.get(id);
-      const suspect = found.mismatches > 0 ? await markSuspect(core, id, point?.seq ?? 0) : [];
+      const { count, bytes } = point ? mismatchesOf(point) : { count: 0, bytes: 0 };
+      const suspect = count > 0 ? await markSuspect(core, id, point?.seq ?? 0) : [];
       await applySealed(core, id, signal, 'replication');
-      return { point: point?.point ?? '', ...found, suspect };
+      return { point: point?.point ?? '', mismatches: count, bytes, suspect };
     },
     {
       interruptible: true,
