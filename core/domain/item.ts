@@ -190,3 +190,14 @@ export interface TestProof {
 export const isInProgress = (protection: Protection): protection is InProgress => (IN_PROGRESS as readonly string[]).includes(protection);
 export const failedTwin = (protection: InProgress): Protection => `${protection}Failed`;
 export const activeSite = (active: Active): SiteId | undefined => (typeof active === 'object' ? active.site : undefined);
+
+/** `endpoint/id` of every machine that is some item's: as source, replica, copy that runs, or source of before. */
+export const machinesOfItems = (items: readonly Item[]): Map<string, Item> =>
+  new Map(
+    items.flatMap((item) => {
+      const at = item.replica?.endpoint ?? '';
+      const copies = [item.fork, item.testFork].flatMap((fork) => (fork ? [{ endpoint: at, machine: fork.machine }] : []));
+      const sides = [item.source, item.replica, item.reverse?.oldSource].filter((side) => side !== undefined);
+      return [...copies, ...sides].map(({ endpoint, machine }) => [`${endpoint}/${machine}`, item] as const);
+    }),
+  );

@@ -1,6 +1,5 @@
 // Machines of all endpoints, as their hypervisors show them.
 import { DrError, isDrError, type Machine } from '../contract/index.ts';
-import type { Item } from '../domain/item.ts';
 import { callFor, openEndpoint } from '../replication/core.ts';
 import { listItems } from '../state/items.ts';
 import { isNear, listEndpoints } from '../state/records.ts';
@@ -56,17 +55,6 @@ export const listAllMachines = async (
   machines.sort((a, b) => (a.endpoint === b.endpoint ? a.machine.name.localeCompare(b.machine.name) : a.endpoint < b.endpoint ? -1 : 1));
   return { machines, unreachable };
 };
-
-/** `endpoint/id` of every machine that is some item's: as source, replica, copy that runs, or source of before. */
-export const machinesOfItems = (items: readonly Item[]): Map<string, Item> =>
-  new Map(
-    items.flatMap((item) => {
-      const at = item.replica?.endpoint ?? '';
-      const copies = [item.fork, item.testFork].flatMap((fork) => (fork ? [{ endpoint: at, machine: fork.machine }] : []));
-      const sides = [item.source, item.replica, item.reverse?.oldSource].filter((side) => side !== undefined);
-      return [...copies, ...sides].map(({ endpoint, machine }) => [`${endpoint}/${machine}`, item] as const);
-    }),
-  );
 
 /**
  * By name, id, or `endpoint/name`; or all with a label. A name that several machines have is refused with their ids;

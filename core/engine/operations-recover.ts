@@ -1,7 +1,7 @@
 // Protect and recover: each becomes a job of durable steps, and an audit record.
 import { z } from 'zod';
 import { DATA_PATH, DrError, type Finding } from '../contract/index.ts';
-import type { Item } from '../domain/item.ts';
+import { type Item, machinesOfItems } from '../domain/item.ts';
 import { assertAllowed, type Operation as ItemOperation, isGoalOf, refusalOf } from '../domain/operations.ts';
 import { planProtection } from '../failover/protect.ts';
 import { factsOf } from '../replication/changes.ts';
@@ -9,7 +9,7 @@ import { callFor, emit, openEndpoint } from '../replication/core.ts';
 import { replicatorOf } from '../replication/replicators.ts';
 import { listItems } from '../state/items.ts';
 import { getPolicy, getSite } from '../state/records.ts';
-import { findMachines, machinesOfItems } from './inventory.ts';
+import { findMachines } from './inventory.ts';
 import { defineOperation, type Workbench } from './operation.ts';
 import { type JobStarted, protectInput, startJob } from './start.ts';
 import { NATIVE_COMMIT, NATIVE_PROTECT, stepsOf } from './steps.ts';

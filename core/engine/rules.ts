@@ -1,6 +1,6 @@
 // Standing rules: finds the machines that they ask for and that nobody protects yet, and protects them, a few at a time.
 import { DrError, isDrError } from '../contract/index.ts';
-import type { Item } from '../domain/item.ts';
+import { type Item, machinesOfItems } from '../domain/item.ts';
 import type { ProtectionRule, RuleWait } from '../domain/policy.ts';
 import { planProtection } from '../failover/protect.ts';
 import { nowIso } from '../replication/core.ts';
@@ -9,7 +9,7 @@ import { recordEvent } from '../state/events.ts';
 import { findItemBySource, listItems } from '../state/items.ts';
 import { findGroup } from '../state/records.ts';
 import { findRule, listRules, putSeen } from '../state/rules.ts';
-import { type FoundMachine, listAllMachines, machinesOfItems } from './inventory.ts';
+import { type FoundMachine, listAllMachines } from './inventory.ts';
 import type { Workbench } from './operation.ts';
 import { protectInput, startJob } from './start.ts';
 

@@ -1,6 +1,6 @@
 import { DrError, type Finding, type ItemId, isDrError, type Machine, type MachineId } from '../contract/index.ts';
 import { fail } from '../domain/decide.ts';
-import type { ItemDisk, ReplicationMethod } from '../domain/item.ts';
+import { type ItemDisk, machinesOfItems, type ReplicationMethod } from '../domain/item.ts';
 import type { ProtectionGroup } from '../domain/policy.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { itemNow } from '../replication/changes.ts';
@@ -43,9 +43,12 @@ export const planProtection = async (core: Core, input: ProtectInput, index: num
       hint: 'name the other site with --to',
     });
   }
-  const known = await findItemBySource(core.store.db, asked.endpoint, asked.machine);
-  if (known && known.state.protection !== 'EnablingFailed') {
-    throw new DrError('ALREADY_PROTECTED', `${asked.name} is already protected (${known.state.protection})`, {
+  const inUse = machinesOfItems(await listItems(core.store.db));
+  const known = inUse.get(`${asked.endpoint}/${asked.machine}`);
+  const isRetried = known?.state.protection === 'EnablingFailed' && known.source.machine === asked.machine;
+  if (known && !isRetried) {
+    const as = known.source.machine === asked.machine ? 'already protected' : `a copy of ${known.name}, which is protected`;
+    throw new DrError('ALREADY_PROTECTED', `${asked.name} is ${as} (${known.state.protection})`, {
       context: { machine: asked.machine, item: known.id, state: known.state.protection },
     });
   }
@@ -76,6 +79,13 @@ export const planProtection = async (core: Core, input: ProtectInput, index: num
     signal,
   );
   findings.push(...more);
+  const other = input.seed && inUse.get(`${target.endpointId}/${input.seed}`);
+  if (other && !(isRetried && other.id === known.id)) {
+    throw new DrError('ALREADY_PROTECTED', `${input.seed} cannot become the replica of ${machine.name}: it belongs to ${other.name}`, {
+      context: { machine: input.seed, item: other.id, state: other.state.protection },
+      hint: 'name a machine that nobody needs with --seed, or leave it out: the replica is then made anew',
+    });
+  }
   const missing = unmappedNetworks(await listMappings(core.store.db), machine.spec, asked.endpoint, target.endpointId);
   if (missing.length > 0) throw mappingMissing(machine.name, missing, asked.endpoint, target.endpointId);
   return { machine, method, target: target.endpointId, findings };

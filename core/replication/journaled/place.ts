@@ -14,7 +14,7 @@ import type { Item, ItemDisk, Side } from '../../domain/item.ts';
 import { assertValid } from '../../domain/validity.ts';
 import type { Flow } from '../../flow/flow.ts';
 import type { EndpointSession } from '../../host/host.ts';
-import { updateItem } from '../../state/items.ts';
+import { findItem, updateItem } from '../../state/items.ts';
 import { getEndpoint, getGroup, listEndpoints, listMappings } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
@@ -148,6 +148,11 @@ const takeReplica = (core: Core, flow: Flow, id: ItemId, seed: MachineId | undef
       if (!seed) for (const disk of item.disks) await journal.declareEmpty(disk.key);
       if (session.fence) {
         const held = await session.fence.read(machine, call());
+        const other = held && held.item !== id ? await findItem(core.store.db, held.item) : undefined;
+        if (other)
+          throw new DrError('FENCED', `${machine} is in use by ${other.name}`, {
+            context: { item: id, machine, holder: held?.holder ?? '' },
+          });
         if (!held || held.item !== id || held.epoch < item.epoch.epoch) await session.fence.advance(machine, held, item.epoch, call());
       }
       // Before its first fork, so that what a failed-over machine writes is known (V3).
