@@ -178,18 +178,19 @@ export const keepRunning = async (core: Core, item: Item, { operationId, signal 
   await session.target?.forks?.promote(item.fork.id, fencedCall(core, item, operationId, signal));
 };
 
-/** The machine that remains is the fork's or the replica itself: its own disks say which. */
+/** The machine that remains is the fork's or the replica itself: its own disks say which. It has none that its point did not have (P2). */
 const disksAfter = (item: Item, machine: Machine): ItemDisk[] => {
   const present = new Set(machine.spec.disks.map((disk) => disk.id));
-  return item.disks.map((disk) => {
+  return item.disks.flatMap((disk) => {
     const forked = item.fork?.disks[disk.key];
     const id = forked && present.has(forked) ? forked : disk.replicaDisk;
+    if (!forked && !(id && present.has(id))) return [];
     if (!id || !present.has(id)) {
       throw new DrError('CONTRACT_VIOLATED', `after promotion ${machine.name} has no disk for ${disk.key} of ${item.name}`, {
         context: { item: item.id, disk: disk.key, machine: machine.id },
       });
     }
-    return { ...disk, replicaDisk: id };
+    return [{ ...disk, replicaDisk: id }];
   });
 };
 
