@@ -30,6 +30,8 @@ export interface Member {
   readonly journal: Journal;
   readonly session: EndpointSession;
   readonly since: ReadonlyMap<DiskId, Baseline>;
+  /** The disks that its source had when the cycle began. */
+  readonly present: ReadonlySet<DiskId>;
 }
 
 /** The writer, the open replica disks and the modes of one member. */
@@ -66,7 +68,7 @@ export class MemberWork {
   static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member, snapshot?: Snapshot): Promise<MemberWork> {
     const { item, journal, pointId } = member;
     const newest = journal.newest();
-    const modes = modesOf(request, member);
+    const modes = modesOf(request, member, snapshot ? new Set(snapshot.disks.map(({ disk }) => disk)) : member.present);
     const comparing = [...modes.values()].some((mode) => mode.is === 'compare' || mode.is === 'verify');
     const replicas = openReplicaDisks(core, item, {
       machine: replicaOf(item).machine,
@@ -93,7 +95,10 @@ export class MemberWork {
   }
 
   modeOf(key: DiskKey): Mode {
-    return this.#modes.get(key) ?? { is: 'delta' };
+    const mode = this.#modes.get(key);
+    if (mode) return mode;
+    const { id, name } = this.member.item;
+    throw new DrError('DISK_CHANGED', `disk ${key} of ${name} came back while the cycle began`, { context: { item: id, disk: key } });
   }
 
   modeAfterFirst(key: DiskKey): Mode {
@@ -187,10 +192,12 @@ const standAtNewest = async (core: Core, { signal }: CycleRequest, { item, journ
   });
 };
 
-const modesOf = (request: CycleRequest, { item, journal, since }: Member): Map<DiskKey, Mode> => {
+/** A disk that the source has no more has no part in the cycle. */
+const modesOf = (request: CycleRequest, { item, journal, since }: Member, present: ReadonlySet<DiskId>): Map<DiskKey, Mode> => {
   const within = request.within?.get(item.id);
+  const disks = item.disks.filter(({ sourceDisk }) => present.has(sourceDisk));
   return new Map(
-    item.disks.map((disk): [DiskKey, Mode] => {
+    disks.map((disk): [DiskKey, Mode] => {
       if (!journal.hasDisk(disk.key)) return [disk.key, { is: 'first', compare: journal.allocated(disk.key).length > 0 }];
       const ranges = within?.get(disk.key);
       if (ranges) return [disk.key, { is: 'compare', within: ranges }];

@@ -1,14 +1,25 @@
 // P2: a disk that was added or has grown at the source is followed at the replica before the next cycle.
-import { DrError, isDrError, type Machine } from '../contract/index.ts';
+import { type DiskId, DrError, isDrError, type Machine } from '../contract/index.ts';
 import type { Item, ItemDisk } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
 import { recordEvent } from '../state/events.ts';
 import { updateItem } from '../state/items.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint, replicaOf } from './core.ts';
 
+export interface Shape {
+  readonly item: Item;
+  /** The disks that the source has now; the item also keeps those that it had. */
+  readonly present: ReadonlySet<DiskId>;
+}
+
 /** The item with the disks that its source has now. */
-export const followShape = async (core: Core, item: Item, session: EndpointSession, signal: AbortSignal): Promise<Item> => {
+export const followShape = async (core: Core, item: Item, session: EndpointSession, signal: AbortSignal): Promise<Shape> => {
   const machine = await readMachine(core, item, session, signal);
+  const present = new Set(machine.spec.disks.map((disk) => disk.id));
+  return { item: await reshaped(core, item, machine, signal), present };
+};
+
+const reshaped = async (core: Core, item: Item, machine: Machine, signal: AbortSignal): Promise<Item> => {
   const changed = machine.spec.disks.some((disk) => {
     const known = item.disks.find((candidate) => candidate.sourceDisk === disk.id);
     return !known || known.sizeBytes < disk.sizeBytes;
@@ -36,7 +47,7 @@ export const followShape = async (core: Core, item: Item, session: EndpointSessi
     machine.spec,
     fencedCall(core, item, `${item.id}/reshape/${machine.spec.disks.length}`, signal),
   );
-  const disks = machine.spec.disks.map((disk, index): ItemDisk => {
+  const followed = machine.spec.disks.map((disk, index): ItemDisk => {
     const known = item.disks.find((candidate) => candidate.sourceDisk === disk.id);
     const replicaDisk = placed.disks.get(disk.id) ?? known?.replicaDisk;
     return {
@@ -46,6 +57,9 @@ export const followShape = async (core: Core, item: Item, session: EndpointSessi
       ...(replicaDisk ? { replicaDisk } : {}),
     };
   });
+  // One that the source has no more is still in older points.
+  const removed = item.disks.filter((known) => !followed.some((disk) => disk.key === known.key));
+  const disks = [...followed, ...removed];
   return core.store.transaction(async (tx) => {
     await recordEvent(tx, {
       at: nowIso(core),

@@ -62,7 +62,8 @@ export const target: Handlers<'target'> = {
     estate.assertFence(machine, args.fence);
     assertNoForks(estate, machine);
     const { disks, findings } = matchDisks(estate, machine, args.spec, machine.replica!.disks);
-    machine.replica!.disks = disks;
+    // What the source has no more stays until its last point is gone: older points are still forked by it.
+    machine.replica!.disks = { ...machine.replica!.disks, ...disks };
     estate.touch(machine);
     return placed(estate, machine, findings);
   },
