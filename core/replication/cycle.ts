@@ -50,6 +50,8 @@ class CycleRun {
   readonly #policy: ReplicationPolicy;
   #cycle: CycleRecord;
   readonly #points = new Map<ItemId, Point>();
+  /** Sealed by an earlier run: what is captured now may be of another instant. */
+  readonly #earlier = new Map<ItemId, Point>();
   readonly #failures = new Map<ItemId, DrError>();
   readonly #sessions = new Map<string, EndpointSession>();
   /** Also aborts when the cycle must give way, and at the end of the snapshot's maximum age (T6): before production suffers. */
@@ -78,12 +80,12 @@ class CycleRun {
       this.#sessions.set(member.item.source.endpoint, member.session);
       // A retry after a kill: what was sealed stays sealed (J3).
       const sealed = member.journal.findCycle(this.#cycle.id);
-      if (sealed) this.#points.set(member.item.id, sealed);
+      if (sealed) this.#earlier.set(member.item.id, sealed);
     }
-    const open = members.filter((member) => !this.#points.has(member.item.id));
-    const streaming = open.filter((member) => member.session.source?.kind === 'streaming');
+    for (const [id, sealed] of this.#earlier) this.#points.set(id, sealed);
+    const streaming = members.filter((member) => this.#isOpen(member) && member.session.source?.kind === 'streaming');
     this.#began = this.#core.runtime.clock.now();
-    const snapshots = await this.#takeSnapshots(open.filter((member) => member.session.source?.kind === 'snapshot'));
+    const snapshots = await this.#takeSnapshots(members.filter((member) => member.session.source?.kind === 'snapshot'));
     await this.#setPhase('reading');
     await Promise.all([
       ...snapshots.flatMap(({ snapshot, group }) =>
@@ -96,6 +98,8 @@ class CycleRun {
     await this.#release(members);
     return { cycleId: this.#cycle.id, points: this.#points, failures: this.#failures };
   }
+
+  #isOpen = (member: Member): boolean => !this.#points.has(member.item.id);
 
   #ageing(): CycleRequest {
     return {
@@ -151,14 +155,17 @@ class CycleRun {
 
   // ---- snapshots -------------------------------------------------------------------------------------------------------
 
+  /** The calls are those of the first run, whoever has sealed since: by their operation each finds the snapshot that it took. */
   async #takeSnapshots(members: readonly Member[]): Promise<{ snapshot: Snapshot; group: Member[] }[]> {
     const calls = groupCalls(members);
     const taken = await Promise.all(
       calls.map(async (group, index) => {
+        const open = group.filter(this.#isOpen);
+        if (open.length === 0) return undefined;
         try {
-          return { snapshot: await this.#takeSnapshot(group, `${this.#cycle.id}/${index}`), group };
+          return { snapshot: await this.#takeSnapshot(group, `${this.#cycle.id}/${index}`), group: open };
         } catch (error) {
-          for (const member of group) await this.#attempt(member, () => Promise.reject(error));
+          for (const member of open) await this.#attempt(member, () => Promise.reject(error));
           return undefined;
         }
       }),
@@ -169,7 +176,8 @@ class CycleRun {
       id: snapshot.id as string,
       items: group.map((member) => member.item.id),
     }));
-    this.#cycle = { ...this.#cycle, doc: { ...this.#cycle.doc, snapshots } };
+    const earlier = this.#cycle.doc.snapshots.filter(({ id }) => !snapshots.some((snapshot) => snapshot.id === id));
+    this.#cycle = { ...this.#cycle, doc: { ...this.#cycle.doc, snapshots: [...earlier, ...snapshots] } };
     return found;
   }
 
@@ -211,8 +219,14 @@ class CycleRun {
   }
 
   /** P1: one plugin call may claim its own atomicity; several are skewed by the time between the earliest call and the latest return. */
-  #atomicity(one: Snapshot['atomicity']): Snapshot['atomicity'] {
-    return this.#calls > 1 ? { skewedMs: this.#lastReturnAt - this.#firstCallAt } : one;
+  #atomicity(one: Snapshot['atomicity'], takenAt: string): Snapshot['atomicity'] {
+    const earlier = [...this.#earlier.values()];
+    const skewedMs = Math.max(
+      this.#calls > 1 ? this.#lastReturnAt - this.#firstCallAt : 0,
+      spreadMs([takenAt, ...earlier.map((point) => point.takenAt)]),
+      ...earlier.map(claimedMs),
+    );
+    return this.#calls > 1 || skewedMs > 0 ? { skewedMs } : one;
   }
 
   async #captureSnapshot(member: Member, snapshot: Snapshot): Promise<void> {
@@ -228,7 +242,7 @@ class CycleRun {
       await this.#seal(work, {
         spec,
         takenAt: snapshot.takenAt,
-        atomicity: this.#atomicity(snapshot.atomicity),
+        atomicity: this.#atomicity(snapshot.atomicity, snapshot.takenAt),
         consistency: snapshot.consistency,
         ...(snapshot.fellBackBecause === undefined ? {} : { fellBackBecause: snapshot.fellBackBecause }),
         baselines: baselinesOf(disks),
@@ -282,10 +296,11 @@ class CycleRun {
       }
       this.#noteReturn();
       if (!final) throw new DrError('CONTRACT_VIOLATED', `the capture of ${member.item.name} ended without a final pass`);
+      const takenAt = new Date(final.takenAt).toISOString();
       await this.#seal(work, {
         spec: final.spec,
-        takenAt: new Date(final.takenAt).toISOString(),
-        atomicity: this.#atomicity('frozen'),
+        takenAt,
+        atomicity: this.#atomicity('frozen', takenAt),
         consistency: 'crash',
         baselines: final.baselines,
         readMs: this.#core.runtime.clock.now() - started,
@@ -324,11 +339,16 @@ class CycleRun {
     this.#points.set(item.id, point);
   }
 
-  /** P1: the group's mark decides. Parts of an abandoned group cycle become their members' own points. */
+  /** P1: the group's mark decides. Parts of an abandoned group cycle become their members' own points: also those that say less than lies between them. */
   async #decideGroup([first]: readonly Member[]): Promise<void> {
     if (!this.#grouped || !first) return;
     const marks = await this.#core.journals.marks(first.item.state.direction.to);
-    await marks.decideGroup(this.#cycle.id, this.#points.size === this.#cycle.doc.members.length ? 'complete' : 'abandoned');
+    await marks.decideGroup(this.#cycle.id, this.#isWhole() ? 'complete' : 'abandoned');
+  }
+
+  #isWhole(): boolean {
+    const apart = spreadMs([...this.#points.values()].map((point) => point.takenAt));
+    return this.#points.size === this.#cycle.doc.members.length && [...this.#earlier.values()].every((point) => claimedMs(point) >= apart);
   }
 
   async #storePoints(members: readonly Member[]): Promise<void> {
@@ -369,6 +389,13 @@ interface Taken {
   readonly baselines: Readonly<Record<DiskKey, Baseline>>;
   readonly readMs: number;
 }
+
+const spreadMs = (takenAt: readonly string[]): number => {
+  const times = takenAt.map((time) => Date.parse(time));
+  return Math.max(...times) - Math.min(...times);
+};
+
+const claimedMs = ({ atomicity }: Point): number => (typeof atomicity === 'string' ? 0 : atomicity.skewedMs);
 
 const baselinesOf = (disks: readonly FrozenDisk[]): Record<DiskKey, Baseline> =>
   Object.fromEntries(disks.flatMap((disk) => (disk.baseline === undefined ? [] : [[disk.key, disk.baseline]])));
