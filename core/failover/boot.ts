@@ -7,13 +7,16 @@ import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from
 import { forkOf } from '../replication/fork-of.ts';
 import { isSeenOff, lookAt, pauseBeforeLook } from '../replication/look.ts';
 import type { BringUp } from '../replication/replicator.ts';
+import { replicatorOf } from '../replication/replicators.ts';
 
 const BOOT_WAIT_MS = 300_000;
 
-export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp): Promise<null> =>
+/** `unwritten`: the last point is to hold everything, and was sealed by an engine that is gone. */
+export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp, unwritten = false): Promise<null> =>
   flow.step(`power on ${how.label} ${id}`, async ({ operationId, signal }) => {
     const item = await itemNow(core, id);
-    await assertSourceStillOff(core, item, operationId, signal);
+    const isOff = await assertSourceStillOff(core, item, operationId, signal);
+    if (isOff && unwritten) await replicatorOf(item).assertUnwritten(core, item, { operationId, signal });
     const session = await openEndpoint(core, replicaOf(item).endpoint);
     await facetOf(session, 'power').set(forkOf(item, how.purpose).machine, 'on', fencedCall(core, item, operationId, signal));
     return null;
@@ -23,11 +26,11 @@ export const powerOnFork = (core: Core, flow: Flow, id: ItemId, how: BringUp): P
  * F5: it was seen off earlier in the job, and that may be long ago: an engine was killed, a plan has waited, and somebody has started it again.
  * One that does not answer is taken for what it was; who said that it runs has been asked already.
  */
-const assertSourceStillOff = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<void> => {
+const assertSourceStillOff = async (core: Core, item: Item, operationId: string, signal: AbortSignal): Promise<boolean> => {
   const { protection, failover } = item.state;
-  if (protection !== 'FailingOver' || !failover?.sourceConfirmedOff || failover.statement === 'running') return;
+  if (protection !== 'FailingOver' || !failover?.sourceConfirmedOff || failover.statement === 'running') return false;
   const look = await lookAt(core, item.source, operationId, signal);
-  if (!look.reachable || !look.machine || isSeenOff(look)) return;
+  if (!look.reachable || !look.machine || isSeenOff(look)) return isSeenOff(look);
   throw new DrError('STATE_CONFLICT', `the source of ${item.name} was off and has been started again (power ${look.machine.power})`, {
     context: { item: item.id, endpoint: item.source.endpoint, state: look.machine.power },
     hint: 'run the failover again: it shuts the source down and takes what it has written, or cancel it',

@@ -44,6 +44,7 @@ export const createFailover = (core: Core, kind: FailoverKind): Verb<FailoverInp
 });
 
 export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) => {
+  const resumed = flow.did('start');
   const { startedAt } = await flow.step('start', async () => ({ startedAt: core.runtime.clock.now() }));
   const ids = allItems(input.waves);
   const failed = new Map<ItemId, DrError>();
@@ -77,6 +78,7 @@ export const runFailover = async (core: Core, flow: Flow, input: FailoverInput) 
           selector: input.selector,
           startedAt,
           zeroLoss: final.sealed.has(id) && input.selector === 'latest',
+          resumed,
         }),
     );
     Object.assign(members, Object.fromEntries(part.done));
@@ -241,6 +243,8 @@ interface Start {
   readonly selector: string;
   readonly startedAt: number;
   readonly zeroLoss: boolean;
+  /** An engine has died since the job began. */
+  readonly resumed: boolean;
 }
 
 const startMember = async (core: Core, flow: Flow, id: ItemId, begun: Begun, start: Start): Promise<FailoverMember> => {
@@ -262,13 +266,19 @@ interface Started {
   readonly boot: Boot;
 }
 
-const startOnFork = async (core: Core, flow: Flow, id: ItemId, { runs }: Begun, { selector, zeroLoss }: Start): Promise<Started> => {
+const startOnFork = async (
+  core: Core,
+  flow: Flow,
+  id: ItemId,
+  { runs }: Begun,
+  { selector, zeroLoss, resumed }: Start,
+): Promise<Started> => {
   const how = { purpose: 'failover' as const, selector, mode: 'overlay' as const, newGenerationId: !zeroLoss, label: 'failover' };
   const now = await itemNow(core, id);
   const chosen = runs
     ? await replicatorOf(now).choosePoint(core, flow, id, now.fork?.point ?? '', 'running')
     : await replicatorOf(now).bringUp(core, flow, id, how);
-  if (!runs) await powerOnFork(core, flow, id, how);
+  if (!runs) await powerOnFork(core, flow, id, how, zeroLoss && resumed);
   await transition(core, flow, `started ${id}`, id, (item) => started(noteFailover(item, { point: chosen.point })), {
     kind: 'failover.started',
     level: 'warning',

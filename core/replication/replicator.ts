@@ -110,6 +110,8 @@ export interface Replicator {
   // ---- failover
   /** Throws when a copy from that point could not be connected: found out while the source still runs. */
   assertConnectable(core: Core, item: Item, selector: string, doing: Doing): Promise<void>;
+  /** Throws when a source that is off has been written since the newest point: somebody had it running while no engine was there. */
+  assertUnwritten(core: Core, item: Item, doing: Doing): Promise<void>;
   /** Ends what it does for this group just now, and waits until it has ended. */
   giveWay(core: Core, groupId: string, signal: AbortSignal): Promise<void>;
   /** Planned: the source is off when it resolves. `captured`: its last state is taken over already. */

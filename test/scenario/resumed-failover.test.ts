@@ -39,6 +39,39 @@ describe('a failover that goes on after its engine was dead for a while', () => 
   }
 });
 
+describe('a planned failover that goes on after its engine was dead for a while', () => {
+  for (const name of ['erp-web', 'shop-web']) {
+    it(`does not call a point the last one after which the source has been written: ${name}`, async () => {
+      await using world = await prepared(name);
+      await dieAfterStep(world, /^final point/, () => world.run('failover.planned', { target: name }));
+      const { machine } = (await world.item(name)).source;
+      await world.lab.control.call('lab.power', { machine, to: 'on' });
+      await world.advance(60_000);
+      await world.lab.control.call('lab.power', { machine, to: 'off' });
+
+      await goOn(world);
+
+      const [job] = await listJobs(world.store.db);
+      expect(job?.error).to.include({ code: 'STATE_CONFLICT' });
+      await world.do('failover.planned', { target: name });
+      const { fork } = await world.item(name);
+      expect(world.startedFrom.get(fork!.machine)).to.deep.equal(await world.digests({ machine }));
+      expect(await brokenInvariants(world)).to.deep.equal([]);
+    });
+
+    it(`goes on where nobody has touched the source: ${name}`, async () => {
+      await using world = await prepared(name);
+      await dieAfterStep(world, /^final point/, () => world.run('failover.planned', { target: name }));
+      await world.advance(60_000);
+
+      await goOn(world);
+
+      expect((await world.item(name)).state.protection).to.equal('CommitPending');
+      expect(await brokenInvariants(world)).to.deep.equal([]);
+    });
+  }
+});
+
 describe('a re-protect that goes on after its engine was dead for a while', () => {
   for (const name of ['erp-web', 'shop-web']) {
     it(`takes nothing for granted that it knew of the old source before: ${name}`, async () => {

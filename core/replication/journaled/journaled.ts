@@ -8,6 +8,7 @@ import { captureThenPowerOff } from './last-pass.ts';
 import { assess, firstCopy, place } from './place.ts';
 import { choosePoint, selectPoint } from './points.ts';
 import { reverse } from './reverse.ts';
+import { assertUnwritten } from './written.ts';
 
 /** The engine moves the bytes: cycles into a journal of sealed points, forks on the replica's disks. */
 export const JOURNALED: Replicator = {
@@ -40,6 +41,7 @@ export const JOURNALED: Replicator = {
   choosePoint,
   sealedEpoch: async (core, item) => (await core.journals.journal(item.state.direction.to, item.id)).newest()?.epoch.epoch ?? 0,
   assertConnectable,
+  assertUnwritten,
   giveWay: drainCycles,
   stopSource: async (core, flow, id, streams) => {
     await (streams ? captureThenPowerOff(core, flow, id) : shutDownSource(core, flow, id));

@@ -1,5 +1,5 @@
 // Re-protect of a journaled machine: the old source is adopted, and only differences travel (V3).
-import { DrError, type Extent, type ItemId, isDrError, type MachineSpec } from '../../contract/index.ts';
+import { DrError, type Extent, type ItemId, type MachineSpec } from '../../contract/index.ts';
 import { isTurned } from '../../domain/decide.ts';
 import * as extents from '../../domain/extents.ts';
 import type { DiskKey, Item, ItemDisk } from '../../domain/item.ts';
@@ -10,9 +10,9 @@ import { getGroup } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint, replicaOf } from '../core.ts';
 import { runCycle } from '../cycle.ts';
-import { takeSnapshot } from '../orphans.ts';
 import { applySealed } from '../replica.ts';
 import { canPlan } from './place.ts';
+import { writtenSince } from './written.ts';
 
 export const reverse = async (core: Core, flow: Flow, id: ItemId): Promise<void> => {
   // Found out by an earlier run of the job: somebody may have started the old source since, while no engine was there to see it.
@@ -32,47 +32,12 @@ const knownDifferences = (core: Core, flow: Flow, id: ItemId): Promise<Ranges> =
     const item = await itemNow(core, id);
     const { reverse } = item;
     if (!reverse || isTurned(item) || item.disks.some((disk) => reverse.newBaselines[disk.key] === undefined)) return null;
-    const oldWrites = await writesOfOldSource(core, item, operationId, signal);
+    const oldWrites = await writtenSince(core, item, reverse.oldBaselines, { operationId, signal });
     if (!oldWrites) return null;
     const journal = await core.journals.journal(item.state.direction.to, id);
     const after = await journal.extentsAfter(reverse.point);
     return Object.fromEntries(item.disks.map((disk) => [disk.key, extents.union(oldWrites[disk.key] ?? [], after.get(disk.key) ?? [])]));
   });
-
-/** What the old source wrote after its newest sealed baseline, by its own tracker; undefined when that cannot be told. */
-const writesOfOldSource = async (
-  core: Core,
-  item: Item,
-  operationId: string,
-  signal: AbortSignal,
-): Promise<Record<DiskKey, Extent[]> | undefined> => {
-  const baselines = item.reverse?.oldBaselines ?? {};
-  if (item.disks.some((disk) => baselines[disk.key] === undefined)) return undefined;
-  const session = await openEndpoint(core, item.source.endpoint);
-  const { source } = session;
-  if (source?.kind !== 'snapshot' || session.capabilities.tracking === 'none') return undefined;
-  const call = () => callFor(core, operationId, signal);
-  try {
-    const since = new Map(item.disks.map((disk) => [disk.sourceDisk, baselines[disk.key] as never]));
-    const point = { consistency: 'crash', orElse: 'crash', since } as const;
-    const snapshot = await takeSnapshot(core, session, source, { machines: [item.source.machine], point, operationId, signal });
-    try {
-      const writes: Record<DiskKey, Extent[]> = {};
-      for (const disk of item.disks) {
-        const list: Extent[] = [];
-        for await (const extent of source.changedExtents(snapshot.id, disk.sourceDisk, 0, call()))
-          list.push({ offset: extent.offset, length: extent.length });
-        writes[disk.key] = extents.normalise(list);
-      }
-      return writes;
-    } finally {
-      await source.releaseSnapshot(snapshot.id, 'abandoned', call());
-    }
-  } catch (error) {
-    if (!isDrError(error, 'TRACKING_LOST', 'DISK_CHANGED', 'CAPABILITY_MISSING')) throw error;
-    return undefined;
-  }
-};
 
 /** The old source is adopted as replica; item, direction and journal turn round in one transaction. */
 const adopt = (core: Core, flow: Flow, id: ItemId): Promise<unknown> =>

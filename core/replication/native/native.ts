@@ -51,6 +51,8 @@ export const NATIVE: Replicator = {
   choosePoint,
   sealedEpoch: async () => 0,
   assertConnectable,
+  // A primary that has sent its last changes does not start before its replication is turned round or called off.
+  assertUnwritten: async () => {},
   giveWay: async () => {},
   stopSource: async (core, flow, id) => {
     await shutDownSource(core, flow, id);
