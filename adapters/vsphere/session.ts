@@ -95,8 +95,7 @@ class Session implements VsphereClient {
     const { apiVersion } = this.#content.about;
     if (compareVersions(apiVersion, API_VERSION) < 0) this.#version = apiVersion;
     await this.#login(limit.signal);
-    this.#keepAlive = setInterval(() => void this.call('CurrentTime', SERVICE_INSTANCE, {}).catch(() => undefined), KEEP_ALIVE_MS);
-    this.#keepAlive.unref();
+    this.#keepAlive = keepAlive(new WeakRef(this));
   }
 
   async call<M extends VimMethod>(method: M, on: MoRef, args: VimArgs<M>, options: CallOptions = {}): Promise<VimResult<M>> {
@@ -255,6 +254,16 @@ class Limit implements Disposable {
     clearTimeout(this.#timer);
   }
 }
+
+/** Held weakly: its own timer must not keep a session for whom nobody asks any more. */
+const keepAlive = (session: WeakRef<Session>): ReturnType<typeof setInterval> => {
+  const timer = setInterval(() => {
+    const there = session.deref();
+    if (there) void there.call('CurrentTime', SERVICE_INSTANCE, {}).catch(() => undefined);
+    else clearInterval(timer);
+  }, KEEP_ALIVE_MS);
+  return timer.unref();
+};
 
 const isNotAuthenticated = (error: unknown): boolean => error instanceof DrError && error.context.vendorCode === 'NotAuthenticated';
 
