@@ -83,3 +83,20 @@ describe('a protection that could not be set up', () => {
     expect(await world.engine.call('group.list', {})).to.deep.equal([]);
   });
 });
+
+describe('a first copy that failed', () => {
+  it('is made by the planner when the cause is gone', async () => {
+    await using world = await World.create();
+    await world.lab.control.call('lab.addFault', { rule: { method: 'agent.read', act: { error: 'INTERNAL' } } });
+    const job = await world.run('protect', { machines: [MACHINE], to: 'site-b' });
+    expect(job.state).to.equal('Failed');
+    await world.lab.control.call('lab.clearFaults', {});
+
+    const planner = world.engine.startPlanner();
+    await planner.tick();
+    await planner.idle();
+    await planner.stop();
+
+    await expectProtected(world);
+  });
+});

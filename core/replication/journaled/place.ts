@@ -14,11 +14,12 @@ import type { Item, ItemDisk, Side } from '../../domain/item.ts';
 import { assertValid } from '../../domain/validity.ts';
 import type { Flow } from '../../flow/flow.ts';
 import type { EndpointSession } from '../../host/host.ts';
+import type { Db } from '../../state/database.ts';
 import { findItem, updateItem } from '../../state/items.ts';
 import { getEndpoint, getGroup, listEndpoints, listMappings } from '../../state/records.ts';
 import { commitChange, itemNow } from '../changes.ts';
 import { type Core, callFor, facetOf, fencedCall, openEndpoint, replicaOf } from '../core.ts';
-import { runCycle } from '../cycle.ts';
+import { type CycleReport, runCycle } from '../cycle.ts';
 import { findMapping, mappedFirst } from '../networks.ts';
 import type { Asked, Assessed, Placing } from '../replicator.ts';
 
@@ -214,33 +215,45 @@ export const firstCopy = (core: Core, flow: Flow, groupId: string, items: readon
   flow.step(
     'initial replication',
     async ({ operationId, signal }) => {
-      const group = await getGroup(core.store.db, groupId);
-      const total = (await Promise.all(items.map((id) => itemNow(core, id)))).reduce(
-        (sum, item) => sum + item.disks.reduce((bytes, disk) => bytes + disk.sizeBytes, 0),
-        0,
-      );
-      const readBy = new Map<ItemId, number>();
-      const report = await runCycle(core, {
-        group,
-        items,
-        kind: 'first',
-        cycleId: operationId,
-        signal,
-        onProgress: (item, bytes) => {
-          readBy.set(item.id, bytes);
-          const doneBytes = [...readBy.values()].reduce((sum, one) => sum + one, 0);
-          flow.progress({ text: `initial replication of ${items.length} machines`, doneBytes, totalBytes: total });
-        },
-      });
-      const [failure] = report.failures.values();
-      if (failure && report.points.size === 0) throw failure;
-      return { points: [...report.points.values()].map((point) => point.point), failed: [...report.failures.keys()] };
+      try {
+        const report = await runFirstCycle(core, flow, { groupId, items, cycleId: operationId, signal });
+        const [failure] = report.failures.values();
+        if (failure && report.points.size === 0) throw failure;
+        return { points: [...report.points.values()].map((point) => point.point), failed: [...report.failures.keys()] };
+      } catch (error) {
+        if (isDrError(error) && !signal.aborted) await core.store.transaction((tx) => stall(tx, items));
+        throw error;
+      }
     },
-    {
-      interruptible: true,
-      commit: async (tx, { failed }) => {
-        // Their copy is tried again by the planner: initial replication has not ended for them.
-        for (const id of failed) await updateItem(tx, id, (item) => setSync(item, { is: 'Stalled', reason: 'initial replication failed' }));
-      },
-    },
+    { interruptible: true, commit: (tx, { failed }) => stall(tx, failed) },
   );
+
+/** Their copy is tried again by the planner: initial replication has not ended for them. */
+const stall = async (tx: Db, ids: readonly ItemId[]): Promise<void> => {
+  for (const id of ids) await updateItem(tx, id, (item) => setSync(item, { is: 'Stalled', reason: 'initial replication failed' }));
+};
+
+const runFirstCycle = async (
+  core: Core,
+  flow: Flow,
+  { groupId, items, cycleId, signal }: { groupId: string; items: readonly ItemId[]; cycleId: string; signal: AbortSignal },
+): Promise<CycleReport> => {
+  const group = await getGroup(core.store.db, groupId);
+  const total = (await Promise.all(items.map((id) => itemNow(core, id)))).reduce(
+    (sum, item) => sum + item.disks.reduce((bytes, disk) => bytes + disk.sizeBytes, 0),
+    0,
+  );
+  const readBy = new Map<ItemId, number>();
+  return runCycle(core, {
+    group,
+    items,
+    kind: 'first',
+    cycleId,
+    signal,
+    onProgress: (item, bytes) => {
+      readBy.set(item.id, bytes);
+      const doneBytes = [...readBy.values()].reduce((sum, one) => sum + one, 0);
+      flow.progress({ text: `initial replication of ${items.length} machines`, doneBytes, totalBytes: total });
+    },
+  });
+};
