@@ -71,6 +71,15 @@ export interface SshdOptions {
   readonly sftp?: boolean;
 }
 
+/** Nothing of a process that has ended by now. */
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
 export class Sshd implements AsyncDisposable {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'ws-sshd-'));
   readonly username: string = userInfo().username;
@@ -162,8 +171,7 @@ export class Sshd implements AsyncDisposable {
   /** The processes that serve its connections, and what those have started. */
   get children(): number[] {
     const below = (pid: number): number[] => {
-      const path = `/proc/${pid}/task/${pid}/children`;
-      const direct = existsSync(path) ? readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number) : [];
+      const direct = textOf(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean).map(Number);
       return direct.flatMap((child) => [child, ...below(child)]);
     };
     return below(this.pid);
@@ -171,10 +179,7 @@ export class Sshd implements AsyncDisposable {
 
   /** Those of its children whose command line has this in it. */
   running(command: string): number[] {
-    return this.children.filter((pid) => {
-      const path = `/proc/${pid}/cmdline`;
-      return existsSync(path) && readFileSync(path, 'utf8').includes(command);
-    });
+    return this.children.filter((pid) => textOf(`/proc/${pid}/cmdline`).includes(command));
   }
 
   /** To the server and all that it has started, so that nothing says goodbye. */

@@ -65,7 +65,7 @@ export const target: Handlers<'target'> = {
     // What the source has no more stays until its last point is gone: older points are still forked by it.
     machine.replica!.disks = { ...machine.replica!.disks, ...disks };
     estate.touch(machine);
-    return placed(estate, machine, findings);
+    return { ...placed(estate, machine, findings), disks };
   },
 
   'target.deleteReplicaDisk': ({ estate }, args) => {
