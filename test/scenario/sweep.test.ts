@@ -4,6 +4,19 @@ import { openVim25 } from '../../adapters/vsphere/vim25/client.ts';
 import { Vim } from '../support/vim.ts';
 import { World } from '../support/world.ts';
 
+/** What has to fail so that a cycle can neither read its snapshot nor release it. */
+const LEFT = [
+  { machine: 'shop-web', read: 'device.read', release: 'vim.RemoveSnapshot_Task' },
+  { machine: 'erp-web', read: 'agent.read', release: 'ps.Msvm_VirtualSystemSnapshotService.DestroySnapshot' },
+] as const;
+
+const leaveSnapshot = async (world: World, { machine, read, release }: (typeof LEFT)[number]): Promise<void> => {
+  await world.protect([machine]);
+  for (const method of [read, release]) await world.lab.control.call('lab.addFault', { rule: { method, act: { error: 'INTERNAL' } } });
+  await world.advance(2_000);
+  await world.run('sync.now', { target: machine });
+};
+
 describe('a sweep', () => {
   for (const [what, machine, endpoint, method, read] of [
     ['a cycle', 'erp-web', 'vmm-a', 'ps.Get-VMSnapshot', 'agent.read'],
@@ -45,15 +58,10 @@ describe('a cycle', () => {
   });
 
   it('gives back the snapshot of a cycle before, which could not be released, without waiting for a sweep', async () => {
-    for (const { machine, read, release } of [
-      { machine: 'shop-web', read: 'device.read', release: 'vim.RemoveSnapshot_Task' },
-      { machine: 'erp-web', read: 'agent.read', release: 'ps.Msvm_VirtualSystemSnapshotService.DestroySnapshot' },
-    ]) {
+    for (const left of LEFT) {
+      const { machine } = left;
       await using world = await World.create({ writesPerSecond: 60 });
-      await world.protect([machine]);
-      for (const method of [read, release]) await world.lab.control.call('lab.addFault', { rule: { method, act: { error: 'INTERNAL' } } });
-      await world.advance(2_000);
-      await world.run('sync.now', { target: machine });
+      await leaveSnapshot(world, left);
       await world.lab.control.call('lab.clearFaults', {});
       await world.advance(2_000);
 
@@ -67,15 +75,10 @@ describe('a cycle', () => {
 
 describe('a re-protect', () => {
   it('gives back the snapshot of a cycle whose site went dark, which is in its way at the old source', async () => {
-    for (const { machine, read, release } of [
-      { machine: 'shop-web', read: 'device.read', release: 'vim.RemoveSnapshot_Task' },
-      { machine: 'erp-web', read: 'agent.read', release: 'ps.Msvm_VirtualSystemSnapshotService.DestroySnapshot' },
-    ]) {
+    for (const left of LEFT) {
+      const { machine } = left;
       await using world = await World.create({ writesPerSecond: 60 });
-      await world.protect([machine]);
-      for (const method of [read, release]) await world.lab.control.call('lab.addFault', { rule: { method, act: { error: 'INTERNAL' } } });
-      await world.advance(2_000);
-      await world.run('sync.now', { target: machine });
+      await leaveSnapshot(world, left);
       await world.lab.control.call('lab.burnSite', { site: 'site-a' });
       await world.lab.control.call('lab.clearFaults', {});
       await world.do('failover.unplanned', { target: machine, sourceIs: 'unreachable' });
