@@ -1,8 +1,9 @@
 // Getting the source down, and knowing it.
-import { DrError, type ItemId, isDrError } from '../contract/index.ts';
+import { DrError, type ItemId, isDrError, type Power } from '../contract/index.ts';
 import { noteFailover, setPhase } from '../domain/decide.ts';
 import type { Item } from '../domain/item.ts';
 import type { Flow } from '../flow/flow.ts';
+import { updateItem } from '../state/items.ts';
 import { commitChange, itemNow } from './changes.ts';
 import { type Core, facetOf, fencedCall } from './core.ts';
 import { isSeenOff, lookAt, pauseBeforeLook } from './look.ts';
@@ -17,7 +18,27 @@ const shutDown = async (core: Core, flow: Flow, item: Item, operationId: string,
       context: { item: item.id, endpoint: item.source.endpoint },
     });
   if (isSeenOff(look)) return { wasOn: false };
-  const power = facetOf(look.session, 'power');
+  const before = item.state.failover?.sourceWasOn === true;
+  // Written down first: whoever goes on after a kill finds it off, and must still start it again when the failover is called off.
+  await noteWasOn(core, item, true);
+  try {
+    await askDown(core, flow, item, { power: facetOf(look.session, 'power'), operationId, signal });
+  } catch (error) {
+    if (isDrError(error) && !signal.aborted) await noteWasOn(core, item, before);
+    throw error;
+  }
+  return { wasOn: true };
+};
+
+const noteWasOn = (core: Core, { id }: Item, sourceWasOn: boolean): Promise<unknown> =>
+  core.store.transaction((tx) => updateItem(tx, id, (item) => (item.state.failover ? noteFailover(item, { sourceWasOn }) : item)));
+
+const askDown = async (
+  core: Core,
+  flow: Flow,
+  item: Item,
+  { power, operationId, signal }: { power: Power; operationId: string; signal: AbortSignal },
+): Promise<void> => {
   flow.progress({ text: `${item.name} is shutting down at ${item.source.endpoint}` });
   await power.set(item.source.machine, 'shutdown', fencedCall(core, item, operationId, signal));
   const deadline = core.runtime.clock.now() + SHUTDOWN_WAIT_MS;
@@ -29,7 +50,6 @@ const shutDown = async (core: Core, flow: Flow, item: Item, operationId: string,
     }
     await core.runtime.clock.sleep(pauseBeforeLook(looks), signal);
   }
-  return { wasOn: true };
 };
 
 /** Snapshot sources: off first, then the last cycle. */

@@ -110,3 +110,26 @@ describe('a planned failover of a machine that is read as a stream', () => {
     expect(member?.lossMs).to.be.greaterThan(0);
   });
 });
+
+describe('a failover whose engine died while the source went down', () => {
+  for (const [name, shutdown] of [
+    ['erp-web', /ps\.Stop-VM$/],
+    ['shop-web', /vim\.ShutdownGuest$/],
+  ] as const) {
+    it(`starts the source again when it is called off: ${name}`, async () => {
+      await using world = await prepared(name);
+      await dieAtCall(world, shutdown, () => world.run('failover.planned', { target: name }), 'after');
+      // The host goes on with what it was asked.
+      await world.advance(60_000);
+      await goOn(world);
+      expect((await world.item(name)).state.protection).to.equal('CommitPending');
+
+      await world.do('failover.cancel', { target: name });
+
+      const { source, state } = await world.item(name);
+      expect((await world.machine(name, source.endpoint)).power).to.equal('on');
+      expect(state.active).to.deep.equal({ site: 'site-a' });
+      expect(await brokenInvariants(world)).to.deep.equal([]);
+    });
+  }
+});

@@ -1,6 +1,7 @@
 // The engine dies at a chosen place of a job, and is back later.
 import { ENDED } from '../../core/flow/flow.ts';
 import { listJobs, listSteps } from '../../core/state/jobs.ts';
+import type { CrashMoment } from './wires.ts';
 import type { World } from './world.ts';
 
 const isRecorded = async (world: World, step: RegExp): Promise<boolean> => {
@@ -29,13 +30,13 @@ export const dieAfterStep = async (world: World, step: RegExp, work: () => Promi
   if (!crashed) throw new Error(`no engine died after ${step}`);
 };
 
-/** Dies just before it makes such a call. */
-export const dieAtCall = async (world: World, at: RegExp, work: () => Promise<unknown>): Promise<void> => {
+/** Dies just before it makes such a call, or when it is done and nobody has heard of it. */
+export const dieAtCall = async (world: World, at: RegExp, work: () => Promise<unknown>, moment: CrashMoment = 'before'): Promise<void> => {
   const { faults } = world;
   faults.onEnter = (call) => {
     if (at.test(call)) faults.crashAt ??= faults.calls;
   };
-  world.crashMoment = 'before';
+  world.crashMoment = moment;
   const { crashed } = await world.untilCrash(work());
   world.crashMoment = 'after';
   if (!crashed) throw new Error(`no engine made a call like ${at}`);
