@@ -29,7 +29,7 @@ export const commands: readonly CommandSpec[] = [
           { title: 'target', value: (job) => job.target },
           { title: 'state', value: (job) => job.state, style: (job) => STYLE[job.state as keyof typeof STYLE] },
           { title: 'took', right: true, value: (job) => tookText(job) },
-          { title: 'what', value: (job) => job.error?.message ?? job.progress?.text ?? '-' },
+          { title: 'what', value: (job) => job.error?.message ?? (job.endedAt === undefined ? job.progress?.text : undefined) ?? '-' },
           { title: 'id', value: (job) => job.id },
           { title: 'by', wide: true, value: (job) => job.actor },
           { title: 'reason', wide: true, value: (job) => job.reason },

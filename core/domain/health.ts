@@ -101,7 +101,9 @@ export const healthOf = (item: Item, facts: HealthFacts): Health => {
     'no-copy-runs',
     'critical',
     'no copy of the machine runs',
-    'go on with the failover, or cancel it to start the source again',
+    replicating
+      ? `power it on at ${state.direction.from}; then run resolve --keep ${state.direction.from}, which says that it is the one`
+      : 'go on with the failover, or cancel it to start the source again',
   );
   add(
     state.active === 'unknown',

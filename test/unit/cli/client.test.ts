@@ -11,6 +11,7 @@ import { createSecretResolver } from '../../../core/host/secrets.ts';
 import { systemFiles } from '../../../core/ports/files.ts';
 import { newSystemId, systemClock } from '../../../core/ports/runtime.ts';
 import { openStore } from '../../../core/state/database.ts';
+import { insertJob, updateJob } from '../../../core/state/jobs.ts';
 import { CommandLine } from '../../support/command-line.ts';
 
 const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined };
@@ -104,6 +105,25 @@ describe('the way to an engine', () => {
     expect(error.code).to.equal(4);
     expect(error.err).to.include('did you mean "site-a"?');
     expect(doctor.out).to.include('engine: runs and answers');
+  });
+
+  it('shows how far a job is while it runs, and not what it did last once it has ended', async () => {
+    using line = new CommandLine();
+    await line.run(['site', 'add', 'site-a']);
+    const store = await openStore(storePath(line.home));
+    for (const [id, state] of [
+      ['job-going', 'Running'],
+      ['job-gone', 'Succeeded'],
+    ] as const) {
+      await insertJob(store.db, id, { verb: 'planned', target: id, input: {}, actor: 'tester' }, '2026-01-01T00:00:00.000Z');
+      const ended = state === 'Succeeded' ? { endedAt: '2026-01-01T00:00:09.000Z' } : {};
+      await updateJob(store.db, id, { state, progress: { text: `${id} is starting` }, ...ended });
+    }
+    await store.close();
+
+    const { out } = await line.run(['job', 'list']);
+
+    expect(out).to.include('job-going is starting').and.to.not.include('job-gone is starting');
   });
 
   it('refuses the home of a newer release before it touches anything', async () => {

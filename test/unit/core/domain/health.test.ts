@@ -93,6 +93,14 @@ describe('health', () => {
     }
   });
 
+  it('tells an operator whose machine runs nowhere what is possible in that state', () => {
+    const hintOf = (more: Parameters<typeof item>[0]) =>
+      healthOf(item({ active: 'neither', ...more }), facts(1_000)).reasons.find(({ code }) => code === 'no-copy-runs')?.hint;
+
+    expect(hintOf({ protection: 'Protected' })).to.include('resolve --keep a');
+    expect(hintOf({ protection: 'FailingOverFailed' })).to.include('cancel');
+  });
+
   it('counts a proof that is too old, or that did not boot, as none', () => {
     const old = { lastTest: { ...proven.lastTest, at: iso(NOW - 91 * 86_400_000) } };
     const failed = { lastTest: { ...proven.lastTest, booted: false } };
