@@ -9,10 +9,9 @@ import { changeMarks, claimed, without } from './marks.ts';
 import { type CycleMark, readable } from './notes.ts';
 import { type Ground, release, releaseAt } from './release.ts';
 import { text } from './rows.ts';
-import { turns } from './turns.ts';
 
-export /** One machine after the other: only collections of VHD sets are held at one instant. */
-const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: PointRequest, call: Call): Promise<Snapshot> => {
+/** One machine after the other: only collections of VHD sets are held at one instant. */
+export const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: PointRequest, call: Call): Promise<Snapshot> => {
   const { fabric } = ground;
   const machines = [...new Set(ids)];
   const looks = new Map<MachineId, Look>();
@@ -28,7 +27,9 @@ const createSnapshot = async (ground: Ground, ids: readonly MachineId[], want: P
   try {
     for (const id of machines) {
       const look = looks.get(id)!;
-      const checkpoint = await turns.take(id, () => fabric.held(look, () => takeOne(ground, look, { ...want, machines }, call), call));
+      const checkpoint = await fabric.underWay.cycles.take(id, () =>
+        fabric.held(look, () => takeOne(ground, look, { ...want, machines }, call), call),
+      );
       taken.push({ machine: id, checkpoint });
     }
   } catch (error) {
@@ -52,7 +53,7 @@ const giveUp = async (ground: Ground, id: MachineId, call: Call): Promise<void> 
  * was released.
  */
 const settled = (ground: Ground, id: MachineId, call: Call): Promise<Look> =>
-  turns.take(id, async () => {
+  ground.fabric.underWay.cycles.take(id, async () => {
     const { fabric } = ground;
     const look = await lookAt(fabric, id, call);
     const cycle = cycleOf(fabric, look);

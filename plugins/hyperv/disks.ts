@@ -7,6 +7,7 @@ import type { Fabric } from './fabric.ts';
 import { whileHeld } from './patience.ts';
 import { flag, maybeNumber, number } from './rows.ts';
 import { Shared } from './shared.ts';
+import type { Attachment, UnderWay } from './under-way.ts';
 
 export type OpenHostAgent = (host: string, call: Call) => Promise<Agent>;
 
@@ -22,17 +23,6 @@ interface Opened extends DiskFile {
   readonly attachment: Attachment;
   users: number;
 }
-
-interface Attachment {
-  readonly key: string;
-  readonly number: number;
-  readonly writable: boolean;
-  users: number;
-}
-
-/** What is attached by us, whichever session asked for it: a file is attached once on a host. */
-const attached = new Map<string, Attachment>();
-const turns = new Turns();
 
 const AGENT_MS = 60_000;
 const ATTACH_MS = 120_000;
@@ -59,6 +49,10 @@ export class Disks implements AsyncDisposable {
     this.#openAgent = openAgent;
   }
 
+  get #underWay(): UnderWay {
+    return this.#fabric.underWay;
+  }
+
   async openRead(host: string, path: string, call: Call): Promise<DiskReader> {
     const { device, close } = await this.#open({ host, path, forWriting: false }, call);
     return readerOf(device, close);
@@ -77,8 +71,8 @@ export class Disks implements AsyncDisposable {
   /** Detaches what nobody of this process uses, whoever has attached it: a file that is attached can be neither merged nor run. */
   async release(host: string, paths: readonly string[], call: Call): Promise<void> {
     for (const path of paths) {
-      await turns.take(keyOf(host, path), async () => {
-        if (!attached.has(keyOf(host, path))) await this.#detachLeftover(host, path, call);
+      await this.#underWay.files.take(keyOf(host, path), async () => {
+        if (!this.#underWay.attached.has(keyOf(host, path))) await this.#detachLeftover(host, path, call);
       });
       if (this.#fabric.isShared && !this.#seenElsewhere.has(path)) await this.#releaseElsewhere(host, path, call);
     }
@@ -86,7 +80,7 @@ export class Disks implements AsyncDisposable {
 
   /** Its machine may have moved since a process that is gone has attached it on another host. What this process attaches there it knows. */
   async #releaseElsewhere(host: string, path: string, call: Call): Promise<void> {
-    const others = (await this.#fabric.hosts(call)).filter((other) => other !== host && !attached.has(keyOf(other, path)));
+    const others = (await this.#fabric.hosts(call)).filter((other) => other !== host && !this.#underWay.attached.has(keyOf(other, path)));
     const looks = others.map((other) => this.#detachLeftover(other, path, call));
     for (const look of await Promise.allSettled(looks))
       if (look.status === 'rejected' && !isDrError(look.reason, 'CONNECTION_REFUSED', 'CONNECTION_LOST', 'HOST_BUSY')) throw look.reason;
@@ -168,7 +162,7 @@ export class Disks implements AsyncDisposable {
 
   #attach({ host, path, forWriting }: DiskFile, call: Call): Promise<Attachment> {
     const key = keyOf(host, path);
-    return turns.take(key, async () => {
+    return this.#underWay.files.take(key, async () => {
       const there = await this.#stillAttached({ host, path }, call);
       if (there) {
         if (forWriting !== there.writable)
@@ -178,7 +172,7 @@ export class Disks implements AsyncDisposable {
       }
       const number = await this.#mount({ host, path, forWriting }, call);
       const made: Attachment = { key, number, writable: forWriting, users: 1 };
-      attached.set(key, made);
+      this.#underWay.attached.set(key, made);
       return made;
     });
   }
@@ -217,20 +211,20 @@ export class Disks implements AsyncDisposable {
    */
   async #stillAttached({ host, path }: Pick<DiskFile, 'host' | 'path'>, call: Call): Promise<Attachment | undefined> {
     const key = keyOf(host, path);
-    const known = attached.get(key);
+    const known = this.#underWay.attached.get(key);
     const [row] = await this.#fabric.rows(host, attachedSteps(path), call);
     const isThere = row !== undefined && isAttached(row);
     if (known && isThere && maybeNumber(row, 'DiskNumber') === known.number) return known;
-    attached.delete(key);
+    this.#underWay.attached.delete(key);
     if (isThere) await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], call);
     return undefined;
   }
 
   /** Of what was attached anew since, after a restart of the host, somebody else is the user. */
   #detach({ host, path }: Pick<DiskFile, 'host' | 'path'>, attachment: Attachment): Promise<void> {
-    return turns.take(attachment.key, async () => {
-      if (--attachment.users > 0 || attached.get(attachment.key) !== attachment) return;
-      attached.delete(attachment.key);
+    return this.#underWay.files.take(attachment.key, async () => {
+      if (--attachment.users > 0 || this.#underWay.attached.get(attachment.key) !== attachment) return;
+      this.#underWay.attached.delete(attachment.key);
       await this.#fabric.run(host, [{ cmdlet: 'Dismount-VHD', params: { Path: path } }], cleanCall()).catch((error: unknown) => {
         // The host has restarted, or the file is gone: attached by nobody.
         if (!isDrError(error, 'NOT_FOUND', 'CONNECTION_LOST', 'CONNECTION_REFUSED', 'STATE_CONFLICT')) throw error;

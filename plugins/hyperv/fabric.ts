@@ -4,6 +4,7 @@ import { type Call, DrError, isDrError, type MachineId } from '../../core/contra
 import type { Time } from '../../core/plugin-kit/index.ts';
 import { member, text } from './rows.ts';
 import { Shared } from './shared.ts';
+import type { UnderWay } from './under-way.ts';
 
 export type FabricKind = 'host' | 'cluster' | 'vmm';
 
@@ -16,6 +17,7 @@ export interface FabricOptions {
   readonly transport: Transport;
   readonly ownerId: string;
   readonly time: Time;
+  readonly underWay: UnderWay;
 }
 
 /** A single answer; what takes longer is a job, or is told so. */
@@ -40,6 +42,7 @@ export class Fabric implements AsyncDisposable {
   readonly kind: FabricKind;
   readonly ownerId: string;
   readonly time: Time;
+  readonly underWay: UnderWay;
   readonly #open: OpenPowerShell;
   readonly #options: FabricOptions;
   readonly #sessions = new Shared<PowerShell>();
@@ -55,6 +58,7 @@ export class Fabric implements AsyncDisposable {
     this.kind = options.kind;
     this.ownerId = options.ownerId;
     this.time = options.time;
+    this.underWay = options.underWay;
   }
 
   /** The host, cluster or VMM server itself. */

@@ -23,6 +23,7 @@ import { networkFacet } from './network.ts';
 import { powerFacet } from './power.ts';
 import { sourceOf } from './source.ts';
 import { targetOf } from './target.ts';
+import { UnderWay } from './under-way.ts';
 
 /** An agent on a host: over the way of the PowerShell sessions, or as a service with certificates. */
 export interface AgentWay {
@@ -41,6 +42,8 @@ export interface HypervTools {
   /** Left out: the system's. */
   readonly time?: Time;
 }
+
+type Tools = HypervTools & { readonly underWay: UnderWay };
 
 const CONFIG: readonly ConfigField[] = [
   { name: 'address', type: 'string', required: true, help: 'name of the host, of the cluster, or of the VMM server' },
@@ -105,17 +108,18 @@ const CAPABILITIES: Partial<Capabilities> = {
 };
 
 export const createHypervPlugin = (tools: HypervTools): Plugin => {
+  const underWay = new UnderWay();
   const plugin = definePlugin<Config>({
     id: 'hyperv',
     displayName: 'Microsoft Hyper-V',
     config: CONFIG,
     capabilities: CAPABILITIES,
-    connect: (config, host, call) => connect(tools, config, host, call),
+    connect: (config, host, call) => connect({ ...tools, underWay }, config, host, call),
   });
   return plugin as unknown as Plugin;
 };
 
-const connect = async (tools: HypervTools, config: Config, host: HostContext, call: Call): Promise<Session> => {
+const connect = async (tools: Tools, config: Config, host: HostContext, call: Call): Promise<Session> => {
   call.signal.throwIfAborted();
   const transport = transportOf(config);
   const { address, kind = 'host', domain, agent = 'ssh', agentCertificate, agentKey, agentCa } = config;
@@ -123,6 +127,7 @@ const connect = async (tools: HypervTools, config: Config, host: HostContext, ca
     ...{ kind, address, domain, transport },
     ownerId: host.ownerId,
     time: tools.time ?? realTime,
+    underWay: tools.underWay,
   });
   try {
     await fabric.connect(call);

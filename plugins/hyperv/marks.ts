@@ -1,16 +1,12 @@
-// Changing what is kept at a machine. Hyper-V has no compare and set: changes of one session take their turns, and those of others are seen at the next look.
+// Changing what is kept at a machine. Hyper-V has no compare and set: changes of one process take their turns, and those of others are seen at the next look.
 import type { Call, Epoch, MachineId } from '../../core/contract/index.ts';
-import { Turns } from '../../core/plugin-kit/index.ts';
 import { type Fabric, vmById } from './fabric.ts';
 import { type Marks, readNotes, writeNotes } from './notes.ts';
 import { text } from './rows.ts';
 
-/** Machines are one of a kind everywhere: two sessions at two addresses of a cluster share the turns too. */
-const turns = new Turns();
-
 /** `change` sees what is there now and gives what shall be there; what it throws leaves all as it is. */
 export const changeMarks = (fabric: Fabric, id: MachineId, change: (marks: Marks) => Marks, call: Call): Promise<Marks> =>
-  turns.take(id, () =>
+  fabric.underWay.marks.take(id, () =>
     fabric.withOwner(
       id,
       async (host) => {

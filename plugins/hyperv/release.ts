@@ -9,7 +9,6 @@ import { changeMarks, without } from './marks.ts';
 import type { CycleMark } from './notes.ts';
 import { referencePointsOf } from './reference-points.ts';
 import { text } from './rows.ts';
-import { turns } from './turns.ts';
 
 export interface Ground {
   readonly fabric: Fabric;
@@ -17,7 +16,7 @@ export interface Ground {
 }
 
 export const release = (ground: Ground, part: Part, outcome: 'sealed' | 'abandoned', call: Call): Promise<void> =>
-  turns.take(part.machine, async () => {
+  ground.fabric.underWay.cycles.take(part.machine, async () => {
     try {
       const look = await lookAt(ground.fabric, part.machine, call);
       await ground.fabric.held(look, () => releaseAt(ground, { part, look, outcome }, call), call);
