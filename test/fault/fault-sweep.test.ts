@@ -25,8 +25,9 @@ describe('the fault sweep', () => {
 
     const ends = texts.map((text) => text.trimEnd().split('\n').at(-1) ?? '');
     process.stdout.write(`      ${ends.join('; ')}\n`);
-    const broken = texts.flatMap((text) => text.split('\n').filter((line) => line.startsWith('BROKEN')));
-    expect(broken).to.deep.equal([]);
+    // With the lines that say what is broken: another machine may not choose the same points.
+    const broken = texts.flatMap((text) => text.match(/^BROKEN .*(?:\n {2}.*)*/gm) ?? []);
+    expect(broken).to.have.length(0, broken.join('\n'));
     for (const end of ends) expect(end).to.match(/^\d{3,} points, 0 broken$/);
   });
 });

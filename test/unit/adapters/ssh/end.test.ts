@@ -7,7 +7,7 @@ import { describe, it } from 'mocha';
 import { createOpenSsh, openSsh } from '../../../../adapters/ssh/client.ts';
 import { isDrError } from '../../../../core/contract/errors.ts';
 import { needSshd, Sshd } from '../../../support/sshd.ts';
-import { codeOf, collect, handles, openAt, say, targetAt, until } from './servers.ts';
+import { codeOf, collect, handles, openAt, say, sayOnceFree, targetAt, until } from './servers.ts';
 
 const MiB = 1 << 20;
 const openQuickly = createOpenSsh({ keepaliveMs: 50 });
@@ -61,12 +61,12 @@ describe('the end of an SSH connection', () => {
   });
 
   it('leaves output that came in full before it', async () => {
-    await using sshd = await Sshd.start();
+    await using sshd = await Sshd.start({ config: ['MaxSessions 1'] });
     await using client = await openAt(sshd);
     const process = await client.exec('echo all');
     await once(process.stdout, 'readable');
-    // Its end is in by the time that the next one is done.
-    await say(client, 'true');
+    // Its end is in once the server has room for the next one.
+    expect(await sayOnceFree(client, 'echo next')).to.equal('next\n');
 
     await client[Symbol.asyncDispose]();
 
