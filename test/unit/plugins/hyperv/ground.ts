@@ -48,9 +48,10 @@ type Hook = (request: Seen & { readonly steps: readonly Step[] }) => void | Prom
 /** Rows as a host gives them, as they shall be seen. */
 type Rewrite = (row: PsRow, step: Step) => PsRow;
 
-/** The process that a session lives in. */
-export interface Process {
+/** The process that sessions of one installation live in: it has one plugin. */
+interface Process {
   isGone: boolean;
+  plugin?: Plugin;
 }
 
 /** Where a work is cut off: after which of the steps that change something, and how. */
@@ -70,6 +71,8 @@ export class Ground implements AsyncDisposable {
   noAgents = false;
   readonly #config: Readonly<Record<string, unknown>>;
   readonly #sessions: Session[] = [];
+  /** By owner. */
+  readonly #processes = new Map<string, Process>();
   readonly #hooks = new Set<Hook>();
   readonly #rewrites = new Set<Rewrite>();
   #cut: (Cut & { readonly abort: AbortController; count: number; process?: Process }) | undefined;
@@ -95,7 +98,7 @@ export class Ground implements AsyncDisposable {
     return new Ground(estate, { address: 'endpoint', kind, transport: 'local', username: 'kit', password: PASSWORD });
   }
 
-  plugin(process: Process = { isGone: false }): Plugin {
+  #plugin(process: Process): Plugin {
     const { estate } = this;
     const openPowerShell: OpenPowerShell = async (target, options) => this.#watched(await estate.openPowerShell(target, options), process);
     return createHypervPlugin({
@@ -108,8 +111,18 @@ export class Ground implements AsyncDisposable {
     });
   }
 
+  /** After a kill it is another one. */
+  #processOf(ownerId: string): Process {
+    const there = this.#processes.get(ownerId);
+    if (there && !there.isGone) return there;
+    const process: Process = { isGone: false };
+    process.plugin = this.#plugin(process);
+    this.#processes.set(ownerId, process);
+    return process;
+  }
+
   async connect(ownerId = OWNER, config: Readonly<Record<string, unknown>> = {}): Promise<Session> {
-    const session = await this.plugin().connect({ ...this.#config, ...config }, { ownerId, scratchDir: '.' }, callOf());
+    const session = await this.#processOf(ownerId).plugin!.connect({ ...this.#config, ...config }, { ownerId, scratchDir: '.' }, callOf());
     this.#sessions.push(session);
     return session;
   }
