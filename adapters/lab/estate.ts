@@ -167,7 +167,8 @@ export class Estate {
   // ---- disks --------------------------------------------------------------------------------------------------------
 
   freeBytes(endpoint: EndpointRecord, storage: PlaceId): number {
-    return Math.max(0, (this.place(endpoint, storage, 'storage').capacityBytes ?? 0) - (this.usedBytes.get(storage) ?? 0));
+    const { capacityBytes = 0, foreignBytes = 0 } = this.place(endpoint, storage, 'storage');
+    return Math.max(0, capacityBytes - foreignBytes - (this.usedBytes.get(storage) ?? 0));
   }
 
   createLayer(sizeBytes: number, storage: PlaceId, parent?: Volume): Volume {

@@ -307,6 +307,8 @@ export interface EstateMethods {
   'lab.burnSite': [{ readonly site: string }, Nothing];
   'lab.restoreSite': [{ readonly site: string; readonly autostart?: boolean }, Nothing];
   'lab.setLink': [{ readonly site: string; readonly up: boolean }, Nothing];
+  /** Files of somebody else leave so much free at each storage of an endpoint; left out: they are gone. */
+  'lab.fill': [{ readonly endpoint: string; readonly freeBytes?: number | undefined }, Nothing];
   /** Drops every connection that has opened a session, or has one at this endpoint. */
   'lab.cutConnections': [{ readonly endpoint?: string | undefined }, Nothing];
   'lab.resetTracker': [{ readonly machine: MachineId; readonly disk?: DiskId | undefined }, Nothing];

@@ -17,6 +17,8 @@ export interface PlaceRecord {
   readonly name: string;
   readonly parent?: PlaceId;
   readonly capacityBytes?: number;
+  /** What files of somebody else take of it. */
+  foreignBytes?: number;
   /** A share that hosts have mounted. */
   readonly nas?: { readonly remoteHost: string; readonly remotePath: string; readonly hosts: readonly PlaceId[] };
   /** A test network and who made it: nothing on it reaches production. */

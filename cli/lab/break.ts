@@ -114,6 +114,21 @@ export const BREAKS: readonly Break[] = [
     },
   },
   {
+    name: 'fill',
+    args: '<endpoint>',
+    about: 'Let files of somebody else fill the storage of an endpoint, until it is emptied again',
+    options: [
+      { flags: '--left <bytes>', about: 'what stays free (0 unless told)', kind: 'integer' },
+      { flags: '--empty', about: 'take them away again' },
+    ],
+    example: 'warmsite lab break fill vcenter-a --left 1000000',
+    run: async (lab, endpoint, options) => {
+      const freeBytes = options['empty'] === true ? undefined : (numberOption(options, 'left') ?? 0);
+      await lab.call('lab.fill', { endpoint, freeBytes });
+      return freeBytes === undefined ? `the storage of ${endpoint} has room again` : `${freeBytes} bytes are free at ${endpoint}`;
+    },
+  },
+  {
     name: 'migrate',
     args: '<machine>',
     about: 'Move a machine of a cluster to another node while it runs',

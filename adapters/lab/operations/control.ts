@@ -90,6 +90,16 @@ export const control = (
     return nothing;
   },
 
+  'lab.fill': ({ estate }, args) => {
+    const endpoint = estate.endpoint(args.endpoint);
+    for (const place of endpoint.places) {
+      if (place.kind !== 'storage') continue;
+      place.foreignBytes = 0;
+      if (args.freeBytes !== undefined) place.foreignBytes = Math.max(0, estate.freeBytes(endpoint, place.id) - args.freeBytes);
+    }
+    estate.revision++;
+    return nothing;
+  },
   'lab.cutConnections': (_, args) => {
     cutConnections(args.endpoint);
     return nothing;
