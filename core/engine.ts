@@ -24,6 +24,7 @@ import type { ResolveSecret } from './host/secrets.ts';
 import type { Files } from './ports/files.ts';
 import type { Runtime } from './ports/runtime.ts';
 import type { Core } from './replication/core.ts';
+import { FreeSpace } from './replication/limits.ts';
 import { Locks } from './replication/locks.ts';
 import { Planner } from './replication/planner.ts';
 import { reconcileCycles, reconcilePoints, sweepOrphans } from './replication/reconcile.ts';
@@ -101,6 +102,7 @@ export class Engine implements AsyncDisposable {
       locks: new Locks(),
       journals: createSiteJournals(options.files, options.home),
       activeCycles: new Map(),
+      freeSpace: new FreeSpace(),
     };
     const jobs = createStepJournal(store, runtime);
     defineVerbs(core, jobs);

@@ -81,6 +81,7 @@ export const ERRORS = {
   // Capacity
   TARGET_FULL: row('operator', EXIT.failed, 'free space on the target storage or map the disk to another one'),
   JOURNAL_FULL: row('operator', EXIT.failed, 'free space for the journal or shorten the retention in the policy'),
+  SOURCE_FULL: row('operator', EXIT.failed, 'free space at the source; the next cycle goes on from the same baseline'),
   SNAPSHOT_LIMIT_REACHED: row('operator', EXIT.failed, 'remove snapshots of the machine that nobody needs'),
   CONSOLIDATION_NEEDED: row('operator', EXIT.failed, 'consolidate the disks of the machine, then retry'),
   // Other

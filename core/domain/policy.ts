@@ -32,6 +32,8 @@ export interface ReplicationPolicy {
   readonly applicationIntervalSeconds: number;
   /** A source snapshot older than this is given up (T6). */
   readonly maxSnapshotSeconds: number;
+  /** No snapshot is taken, and none is kept, while less than this share of the machine's disks is free at their storage; 0: not looked at (T6). */
+  readonly sourceFreePercent: number;
   /** The longest freeze of a streaming source's final pass. */
   readonly maxFreezeMs: number;
   /** A proof of recoverability older than this is a health reason. */
@@ -52,6 +54,7 @@ export const DEFAULT_POLICY: ReplicationPolicy = {
   orElse: 'crash',
   applicationIntervalSeconds: 3_600,
   maxSnapshotSeconds: 14_400,
+  sourceFreePercent: 2,
   maxFreezeMs: 10_000,
   proofDays: 90,
   testBacklogPoints: 200,

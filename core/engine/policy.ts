@@ -49,6 +49,7 @@ export const policySchema = z.strictObject({
   orElse: z.enum(['crash', 'refuse']).default(DEFAULT_POLICY.orElse),
   applicationIntervalSeconds: z.number().int().min(0).default(DEFAULT_POLICY.applicationIntervalSeconds),
   maxSnapshotSeconds: z.number().int().min(60).default(DEFAULT_POLICY.maxSnapshotSeconds),
+  sourceFreePercent: z.number().min(0).max(100).default(DEFAULT_POLICY.sourceFreePercent),
   maxFreezeMs: z.number().int().min(100).max(60_000).default(DEFAULT_POLICY.maxFreezeMs),
   proofDays: z.number().min(0).default(DEFAULT_POLICY.proofDays),
   testBacklogPoints: z.number().int().min(1).default(DEFAULT_POLICY.testBacklogPoints),

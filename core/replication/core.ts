@@ -10,6 +10,7 @@ import { isoTime, type Runtime } from '../ports/runtime.ts';
 import type { Store } from '../state/database.ts';
 import { type EventInput, recordEvent } from '../state/events.ts';
 import { getEndpoint } from '../state/records.ts';
+import type { FreeSpace } from './limits.ts';
 import type { Locks } from './locks.ts';
 
 /** What every part of the engine above host, journal and state works with. */
@@ -25,6 +26,7 @@ export interface Core {
   readonly journals: SiteJournals;
   /** Cycles that this process is running: reconciliation leaves them alone. */
   readonly activeCycles: Map<string, ActiveCycle>;
+  readonly freeSpace: FreeSpace;
 }
 
 export interface ActiveCycle {

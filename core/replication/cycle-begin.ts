@@ -47,9 +47,9 @@ export const prepare = async (core: Core, request: CycleRequest, cycle: CycleRec
   for (const { item: id, point: pointId } of cycle.doc.members) {
     const found = await getItem(core.store.db, id);
     const session = await sourceOf(core, found);
-    const { item, present } = await followShape(core, found, session, request.signal);
+    const { item, disks } = await followShape(core, found, session, request.signal);
     const journal = await core.journals.journal(item.state.direction.to, item.id);
-    members.push({ item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal), present });
+    members.push({ item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal), disks });
   }
   return members;
 };

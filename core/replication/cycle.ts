@@ -19,6 +19,7 @@ import { type FrozenDisk, frozenByPass, frozenBySnapshot, pointDisks } from './c
 import { type Core, callFor, emit, facetOf, nowIso } from './core.ts';
 import { type CycleRequest, groupCalls, openCycle, prepare } from './cycle-begin.ts';
 import { noteFailure, releaseCycle, storePoint } from './cycle-end.ts';
+import { CycleLimits } from './limits.ts';
 import { type Member, MemberWork } from './member-work.ts';
 import { takeSnapshot } from './orphans.ts';
 
@@ -54,10 +55,9 @@ class CycleRun {
   readonly #earlier = new Map<ItemId, Point>();
   readonly #failures = new Map<ItemId, DrError>();
   readonly #sessions = new Map<string, EndpointSession>();
-  /** Also aborts when the cycle must give way, and at the end of the snapshot's maximum age (T6): before production suffers. */
+  /** Also aborts when the cycle must give way, and at its limits. */
   readonly #work: AbortSignal;
-  readonly #interrupt: AbortController;
-  #began = 0;
+  readonly #limits: CycleLimits;
   #firstCallAt = Number.POSITIVE_INFINITY;
   #lastReturnAt = 0;
   #calls = 0;
@@ -67,8 +67,8 @@ class CycleRun {
     this.#request = request;
     this.#policy = policy;
     this.#cycle = cycle;
-    this.#interrupt = interrupt;
     this.#work = AbortSignal.any([request.signal, interrupt.signal]);
+    this.#limits = new CycleLimits(core, policy, cycle.id, interrupt);
   }
 
   get #grouped(): boolean {
@@ -84,7 +84,6 @@ class CycleRun {
     }
     for (const [id, sealed] of this.#earlier) this.#points.set(id, sealed);
     const streaming = members.filter((member) => this.#isOpen(member) && member.session.source?.kind === 'streaming');
-    this.#began = this.#core.runtime.clock.now();
     const snapshots = await this.#takeSnapshots(members.filter((member) => member.session.source?.kind === 'snapshot'));
     await this.#setPhase('reading');
     await Promise.all([
@@ -93,6 +92,7 @@ class CycleRun {
       ),
       ...streaming.map((member) => this.#attempt(member, () => this.#captureOnceThawed(member))),
     ]);
+    await this.#limits.end();
     await this.#decideGroup(members);
     await this.#storePoints(members);
     await this.#release(members);
@@ -101,27 +101,16 @@ class CycleRun {
 
   #isOpen = (member: Member): boolean => !this.#points.has(member.item.id);
 
-  #ageing(): CycleRequest {
+  /** Also aborts at the cycle's limits. */
+  #limited(): CycleRequest {
     return {
       ...this.#request,
       signal: this.#work,
       onProgress: (item, readBytes) => {
-        this.#checkAge();
+        this.#limits.check(this.#work);
         this.#request.onProgress?.(item, readBytes);
       },
     };
-  }
-
-  /** Asked with every block that was moved: a call that hangs is ended by its own deadline. */
-  #checkAge(): void {
-    const { maxSnapshotSeconds } = this.#policy;
-    if (this.#core.runtime.clock.now() - this.#began <= maxSnapshotSeconds * 1_000) return;
-    this.#interrupt.abort(
-      new DrError('TIMED_OUT', `the snapshots of cycle ${this.#cycle.id} are older than ${maxSnapshotSeconds} s`, {
-        context: { cycle: this.#cycle.id },
-        hint: 'the next cycle starts from the same baseline; raise maxSnapshotSeconds in the policy for very large first copies',
-      }),
-    );
   }
 
   /** A member's failure is its own: the others go on and get their points. */
@@ -163,6 +152,7 @@ class CycleRun {
         const open = group.filter(this.#isOpen);
         if (open.length === 0) return undefined;
         try {
+          await this.#limits.begin(open, this.#work);
           return { snapshot: await this.#takeSnapshot(group, `${this.#cycle.id}/${index}`), group: open };
         } catch (error) {
           for (const member of open) await this.#attempt(member, () => Promise.reject(error));
@@ -235,7 +225,7 @@ class CycleRun {
     if (source?.kind !== 'snapshot' || !spec)
       throw new DrError('CONTRACT_VIOLATED', `the snapshot of ${member.item.name} has no definition of it`);
     const disks = frozenBySnapshot({ core: this.#core, signal: this.#work }, source, snapshot, member.item);
-    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member, snapshot);
+    const work = await MemberWork.open(this.#core, this.#limited(), this.#cycle, member, snapshot);
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       for (const disk of disks) await work.capture(disk, work.modeOf(disk.key));
@@ -271,7 +261,7 @@ class CycleRun {
     const source = facetOf(member.session, 'source') as StreamingSource;
     const operationId = `${this.#cycle.id}/${member.item.id}`;
     const context = { core: this.#core, signal: this.#work };
-    const work = await MemberWork.open(this.#core, this.#ageing(), this.#cycle, member);
+    const work = await MemberWork.open(this.#core, this.#limited(), this.#cycle, member);
     await work.during(async () => {
       const started = this.#core.runtime.clock.now();
       const want = {
@@ -311,7 +301,7 @@ class CycleRun {
   // ---- seal, store, release ----------------------------------------------------------------------------------------------
 
   async #seal(work: MemberWork, taken: Taken): Promise<void> {
-    this.#checkAge();
+    this.#limits.check(this.#work);
     this.#work.throwIfAborted();
     const { item, pointId } = work.member;
     const point = await work.writer.seal({

@@ -1,5 +1,5 @@
 // One member's part in a cycle: its writer, its open replica disks, and what is done with each of its disks.
-import { type Baseline, type DiskId, DrError, isDrError, type Snapshot } from '../contract/index.ts';
+import { type Baseline, type DiskId, type DiskSpec, DrError, isDrError, type Snapshot } from '../contract/index.ts';
 import { setSync } from '../domain/decide.ts';
 import type { DiskKey, Item } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
@@ -31,7 +31,7 @@ export interface Member {
   readonly session: EndpointSession;
   readonly since: ReadonlyMap<DiskId, Baseline>;
   /** The disks that its source had when the cycle began. */
-  readonly present: ReadonlySet<DiskId>;
+  readonly disks: readonly DiskSpec[];
 }
 
 /** The writer, the open replica disks and the modes of one member. */
@@ -68,7 +68,8 @@ export class MemberWork {
   static async open(core: Core, request: CycleRequest, cycle: CycleRecord, member: Member, snapshot?: Snapshot): Promise<MemberWork> {
     const { item, journal, pointId } = member;
     const newest = journal.newest();
-    const modes = modesOf(request, member, snapshot ? new Set(snapshot.disks.map(({ disk }) => disk)) : member.present);
+    const present = snapshot ? snapshot.disks.map(({ disk }) => disk) : member.disks.map(({ id }) => id);
+    const modes = modesOf(request, member, new Set(present));
     const comparing = [...modes.values()].some((mode) => mode.is === 'compare' || mode.is === 'verify');
     const replicas = openReplicaDisks(core, item, {
       machine: replicaOf(item).machine,

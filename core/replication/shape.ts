@@ -1,5 +1,5 @@
 // P2: a disk that was added or has grown at the source is followed at the replica before the next cycle.
-import { type DiskId, DrError, isDrError, type Machine } from '../contract/index.ts';
+import { type DiskSpec, DrError, isDrError, type Machine } from '../contract/index.ts';
 import type { Item, ItemDisk } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
 import { recordEvent } from '../state/events.ts';
@@ -8,15 +8,14 @@ import { type Core, callFor, facetOf, fencedCall, nowIso, openEndpoint, replicaO
 
 export interface Shape {
   readonly item: Item;
-  /** The disks that the source has now; the item also keeps those that it had. */
-  readonly present: ReadonlySet<DiskId>;
+  /** Those that the source has now; the item also keeps those that it had. */
+  readonly disks: readonly DiskSpec[];
 }
 
 /** The item with the disks that its source has now. */
 export const followShape = async (core: Core, item: Item, session: EndpointSession, signal: AbortSignal): Promise<Shape> => {
   const machine = await readMachine(core, item, session, signal);
-  const present = new Set(machine.spec.disks.map((disk) => disk.id));
-  return { item: await reshaped(core, item, machine, signal), present };
+  return { item: await reshaped(core, item, machine, signal), disks: machine.spec.disks };
 };
 
 const reshaped = async (core: Core, item: Item, machine: Machine, signal: AbortSignal): Promise<Item> => {
