@@ -79,7 +79,7 @@ export class Gate {
   async pass<T>(call: GateCall, work: (asked: Asked) => T | Promise<T>): Promise<T> {
     const { connection, method, endpoint } = call;
     if (this.#msPerCall > 0) this.estate.timeline.advance(this.#msPerCall);
-    this.assertReachable(endpoint);
+    await this.assertReachable(endpoint, call);
     call.assertAllowed?.();
     const acts = this.faults.match(method, { ...call.args, endpoint }, this.estate.random);
     for (const act of acts) await this.#before(call, act);
@@ -89,11 +89,12 @@ export class Gate {
     return result;
   }
 
-  /** Throws CONNECTION_REFUSED while the endpoint's site has burned or its link is cut. */
-  assertReachable(name: string): void {
+  /** Throws CONNECTION_REFUSED while the endpoint's site has burned or its link is cut, and never returns while that is silent. */
+  async assertReachable(name: string, { connection, signal }: Pick<GateCall, 'connection' | 'signal'>): Promise<void> {
     const { site } = this.estate.endpoint(name);
     const { burned, linkCut } = this.estate.sites.get(site)!;
     if (!burned && !linkCut) return;
+    if (linkCut === 'silent') await never(connection.ended, signal);
     throw new DrError('CONNECTION_REFUSED', `endpoint ${name} does not answer`, { context: { endpoint: name, site } });
   }
 

@@ -100,7 +100,7 @@ export interface MachineStatus {
 
 export interface EstateStatus {
   readonly now: string;
-  readonly sites: readonly { readonly name: string; readonly burned: boolean; readonly linkCut: boolean }[];
+  readonly sites: readonly { readonly name: string; readonly burned: boolean; readonly linkCut: boolean | 'silent' }[];
   readonly endpoints: readonly { readonly name: string; readonly site: string; readonly profile: ProfileName; readonly machines: number }[];
   readonly machines: readonly MachineStatus[];
   readonly violations: readonly Violation[];

@@ -306,7 +306,8 @@ export interface EstateMethods {
   'lab.powerCut': [{ readonly machine: MachineId } | { readonly endpoint: string } | { readonly site: string }, Nothing];
   'lab.burnSite': [{ readonly site: string }, Nothing];
   'lab.restoreSite': [{ readonly site: string; readonly autostart?: boolean }, Nothing];
-  'lab.setLink': [{ readonly site: string; readonly up: boolean }, Nothing];
+  /** `silent`: what is sent into the cut is lost, and nobody is told; else it is refused, and connections break. */
+  'lab.setLink': [{ readonly site: string; readonly up: boolean; readonly silent?: boolean | undefined }, Nothing];
   /** Files of somebody else leave so much free at each storage of an endpoint; left out: they are gone. */
   'lab.fill': [{ readonly endpoint: string; readonly freeBytes?: number | undefined }, Nothing];
   /** Drops every connection that has opened a session, or has one at this endpoint. */

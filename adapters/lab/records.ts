@@ -8,7 +8,7 @@ import type { VcenterRecord, VmRecord } from './vsphere/model.ts';
 export interface SiteRecord {
   readonly name: string;
   burned: boolean;
-  linkCut: boolean;
+  linkCut: boolean | 'silent';
 }
 
 export interface PlaceRecord {

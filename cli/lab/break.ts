@@ -77,9 +77,10 @@ export const BREAKS: readonly Break[] = [
     name: 'cut-link',
     args: '<site>',
     about: 'Cut the link of a site, until join-link',
-    example: 'warmsite lab break cut-link site-a',
-    run: async (lab, site) => {
-      await lab.call('lab.setLink', { site, up: false });
+    options: [{ flags: '--silent', about: 'what is sent into the cut is lost, as when a site is dark; else it is refused at once' }],
+    example: 'warmsite lab break cut-link site-a --silent',
+    run: async (lab, site, options) => {
+      await lab.call('lab.setLink', { site, up: false, silent: options['silent'] === true });
       return `the link of ${site} is cut`;
     },
   },

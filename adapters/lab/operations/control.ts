@@ -84,9 +84,11 @@ export const control = (
   },
   'lab.setLink': ({ estate }, args) => {
     const site = estate.sites.get(args.site) ?? missing('site', args.site);
-    site.linkCut = !args.up;
+    const wasSilent = site.linkCut === 'silent';
+    site.linkCut = !args.up && (args.silent === true ? 'silent' : true);
     estate.revision++;
-    if (!args.up) estate.changed.emit('unreachable', args.site);
+    // Who has waited that long is told when the other side hears of it again and knows it no more.
+    if (site.linkCut === true || (wasSilent && args.up)) estate.changed.emit('unreachable', args.site);
     return nothing;
   },
 

@@ -134,9 +134,9 @@ export class Vcenter {
   async #route(request: WireRequest, passing: Passing): Promise<WireAnswer> {
     const { pathname } = new URL(request.url, 'https://vcenter.invalid');
     try {
+      await this.#gate.assertReachable(this.endpoint.name, passing);
       // Below it too: node-vsphere-soap calls where it found the WSDL, /sdk/vimService.wsdl.
       if (pathname === '/sdk' || (pathname.startsWith('/sdk/') && request.method === 'POST')) return await this.#soap(request, passing);
-      this.#gate.assertReachable(this.endpoint.name);
       if (pathname === '/sdk/vimServiceVersions.xml') return answer(200, VERSIONS, 'text/xml');
       if (pathname === '/sdk/vimService.wsdl') return answer(200, wsdlFor(request.headers['host']), 'text/xml');
       if (pathname.startsWith('/folder') || pathname.startsWith('/nfc/')) return await this.#file(request, passing, pathname);
@@ -148,10 +148,7 @@ export class Vcenter {
   }
 
   async #soap(request: WireRequest, passing: Passing): Promise<WireAnswer> {
-    if (request.method !== 'POST') {
-      this.#gate.assertReachable(this.endpoint.name);
-      return answer(405, 'only POST is understood here', 'text/plain');
-    }
+    if (request.method !== 'POST') return answer(405, 'only POST is understood here', 'text/plain');
     let call: Call | undefined;
     try {
       call = this.#parse(request);
@@ -163,7 +160,6 @@ export class Vcenter {
   }
 
   #parse(request: WireRequest): Call {
-    this.#gate.assertReachable(this.endpoint.name);
     return readCall(parseEnvelope(textOf(request.body)));
   }
 

@@ -99,8 +99,8 @@ export class VcenterProxy {
     if (this.#failure) throw this.#failure;
     const { endpoint, estate, dispatcher } = this.#parts.twin;
     estate.timeline.noteActivity();
-    dispatcher.gate.assertReachable(endpoint.name);
     const signal = request.signal ? AbortSignal.any([request.signal, connection.ended]) : connection.ended;
+    await dispatcher.gate.assertReachable(endpoint.name, { connection, signal });
     try {
       const call = readCall(parseEnvelope(String(request.body)));
       const machine = this.#parts.twin.owner(call.on)?.id;
