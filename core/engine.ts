@@ -1,5 +1,6 @@
 // The engine of one home: operations and queries, typed and checked. What CLI, API and tests call.
 import { DrError, isDrError } from './contract/index.ts';
+import { Housekeeping } from './engine/housekeeping.ts';
 import type { Caller, Operation, Workbench } from './engine/operation.ts';
 import { endpointOperations } from './engine/operations-endpoint.ts';
 import { recoverOperations } from './engine/operations-recover.ts';
@@ -14,7 +15,7 @@ import { createFailover } from './failover/failover.ts';
 import { createProtect } from './failover/protect.ts';
 import { createResync, createSyncNow, createVerify } from './failover/replication-verbs.ts';
 import { createReprotect } from './failover/reprotect.ts';
-import { createResolve, inspectStaleSources } from './failover/resolve.ts';
+import { createResolve } from './failover/resolve.ts';
 import { createCleanup, createTest } from './failover/test-failover.ts';
 import type { JobRecord, Jobs } from './flow/flow.ts';
 import { createStepJournal } from './flow/step-journal.ts';
@@ -27,7 +28,7 @@ import type { Core } from './replication/core.ts';
 import { FreeSpace } from './replication/limits.ts';
 import { Locks } from './replication/locks.ts';
 import { Planner } from './replication/planner.ts';
-import { reconcileCycles, reconcilePoints, sweepOrphans } from './replication/reconcile.ts';
+import { reconcilePoints, releaseCycles, settleCycles, sweepOrphans } from './replication/reconcile.ts';
 import { createSiteJournals } from './replication/site-journals.ts';
 import type { Store } from './state/database.ts';
 import { getMeta, putMeta } from './state/records.ts';
@@ -52,7 +53,6 @@ export const OPERATIONS: ReadonlyMap<string, Operation> = new Map(
   ]),
 );
 
-const SWEEP_EVERY_MS = 600_000;
 const RESUME_WITHIN_MS = 12 * 3_600_000;
 
 export interface StartReport {
@@ -65,16 +65,17 @@ export class Engine implements AsyncDisposable {
   readonly jobs: Jobs;
   readonly #bench: Workbench;
   readonly #configs: SiteConfigs;
+  readonly #housekeeping: Housekeeping;
   readonly #closing = new AbortController();
   readonly #readOnly: boolean;
   #planner: Planner | undefined;
-  #sweptAtMs = Number.NEGATIVE_INFINITY;
 
   private constructor(core: Core, jobs: Jobs, registry: Registry, readOnly: boolean) {
     this.core = core;
     this.jobs = jobs;
     this.#readOnly = readOnly;
     this.#configs = new SiteConfigs(core);
+    this.#housekeeping = new Housekeeping(core, this.#closing.signal, () => this.#writeConfigs());
     this.#bench = {
       core,
       jobs,
@@ -102,6 +103,7 @@ export class Engine implements AsyncDisposable {
       locks: new Locks(),
       journals: createSiteJournals(options.files, options.home),
       activeCycles: new Map(),
+      releases: new Map(),
       freeSpace: new FreeSpace(),
     };
     const jobs = createStepJournal(store, runtime);
@@ -111,14 +113,12 @@ export class Engine implements AsyncDisposable {
 
   /** What a killed engine left is finished or given up, then interrupted jobs go on (F4, F5, T2). */
   async start(): Promise<StartReport> {
-    const { signal } = this.#closing;
     const { unknown } = await reconcilePoints(this.core, { accept: false });
     if (unknown.length > 0) {
       this.core.runtime.log.warn('journals are newer than the state store: read-only until reconcile', { points: unknown.length });
       return { resumed: [], readOnlyBecause: (await this.#bench.readOnlyBecause()) ?? '' };
     }
-    await inspectStaleSources(this.core, signal);
-    await reconcileCycles(this.core, signal);
+    await this.#housekeeping.start();
     const resumed = await this.jobs.resumeInterrupted({ resumeWithinMs: RESUME_WITHIN_MS });
     await this.#configs.write();
     return { resumed };
@@ -138,16 +138,7 @@ export class Engine implements AsyncDisposable {
         });
       },
       rules: this.#bench.rules,
-      housekeeping: async (signal) => {
-        await inspectStaleSources(this.core, signal);
-        await reconcileCycles(this.core, signal);
-        this.core.host.sweepIdle();
-        await this.#writeConfigs();
-        const nowMs = this.core.runtime.clock.now();
-        if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
-        this.#sweptAtMs = nowMs;
-        await sweepOrphans(this.core, signal);
-      },
+      housekeeping: this.#housekeeping,
     });
     this.#planner.start();
     return this.#planner;
@@ -186,7 +177,8 @@ export class Engine implements AsyncDisposable {
 
   /** Finishes or gives up what is not under way, and removes what nobody needs. */
   async sweep(): Promise<void> {
-    await reconcileCycles(this.core, this.#closing.signal);
+    await settleCycles(this.core);
+    await releaseCycles(this.core, this.#closing.signal);
     await sweepOrphans(this.core, this.#closing.signal);
   }
 
@@ -222,6 +214,7 @@ export class Engine implements AsyncDisposable {
     await this.#bench.rules.stop();
     await this.jobs.stop();
     this.#closing.abort(new DrError('ABORTED', 'the engine is stopping'));
+    await this.#housekeeping.idle();
     if (!this.#readOnly) await this.#writeConfigs();
     await this.core.host[Symbol.asyncDispose]();
     await this.core.journals.close();

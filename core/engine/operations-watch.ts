@@ -5,7 +5,7 @@ import { OPERATIONS, refusalOf } from '../domain/operations.ts';
 import { inspectStaleSources } from '../failover/resolve.ts';
 import { factsOf } from '../replication/changes.ts';
 import { callFor, nowIso, openEndpoint } from '../replication/core.ts';
-import { reconcileCycles, reconcilePoints, sweepOrphans } from '../replication/reconcile.ts';
+import { reconcilePoints, releaseCycles, settleCycles, sweepOrphans } from '../replication/reconcile.ts';
 import { listAudit, listEvents, recordAudit, verifyAudit } from '../state/events.ts';
 import { findItemBySource, listItems } from '../state/items.ts';
 import { getJob, listJobs, listSteps } from '../state/jobs.ts';
@@ -357,7 +357,8 @@ export const watchOperations = [
     summary: 'Removes what ended jobs and cycles left at endpoints',
     input: nothing,
     run: async ({ core }, _input, { signal }) => {
-      await reconcileCycles(core, signal);
+      await settleCycles(core);
+      await releaseCycles(core, signal);
       const stale = await inspectStaleSources(core, signal);
       return { ...(await sweepOrphans(core, signal)), stale };
     },

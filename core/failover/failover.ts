@@ -5,7 +5,7 @@ import type { FailoverKind, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, nowIso, replicaOf } from '../replication/core.ts';
-import { isSeenOff, lookAt } from '../replication/look.ts';
+import { isSeenOff, lookAt, patienceMs } from '../replication/look.ts';
 import type { Chosen } from '../replication/replicator.ts';
 import { replicatorOf } from '../replication/replicators.ts';
 import { trySourceOff } from '../replication/source-off.ts';
@@ -183,7 +183,8 @@ const stopSource = async (core: Core, flow: Flow, id: ItemId, { sourceStreams }:
     const { captured } = await replicatorOf(await itemNow(core, id)).stopSource(core, flow, id, sourceStreams);
     return { off: true, captured };
   }
-  const seen = await trySourceOff(core, flow, id, triesSourceOff(input));
+  const withinMs = patienceMs(allItems(input.waves).length);
+  const seen = await trySourceOff(core, flow, id, { attempt: triesSourceOff(input), withinMs });
   if (seen.off || input.sourceIs !== undefined) return { off: seen.off, captured: false };
   const item = await itemNow(core, id);
   throw new DrError('CONFIRMATION_NEEDED', `the source of ${item.name} cannot be confirmed off: ${seen.seen}`, {

@@ -6,9 +6,9 @@ import { assertAllowed } from '../domain/operations.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, factsOf, itemNow } from '../replication/changes.ts';
 import { type Core, callFor, facetOf, nowIso, openEndpoint, replicaOf } from '../replication/core.ts';
-import { isSeenOff, lookAt } from '../replication/look.ts';
+import { isSeenOff, type Look, lookAt, patienceMs } from '../replication/look.ts';
 import { recordEvent } from '../state/events.ts';
-import { listItems, updateItem } from '../state/items.ts';
+import { findItem, listItems, updateItem } from '../state/items.ts';
 import { concluded, eachMember } from './members.ts';
 
 const FAILED_OVER = ['CommitPending', 'ChangingPoint', 'ChangingPointFailed', 'Committing', 'CommittingFailed', 'FailedOver'];
@@ -27,21 +27,36 @@ export interface StaleSource {
 
 /** F4: before anything else after a start and a reconnection. What has booted since the failover is isolated; what never stopped is shown as both. */
 export const inspectStaleSources = async (core: Core, signal: AbortSignal): Promise<StaleSource[]> => {
-  const seen: StaleSource[] = [];
-  for (const item of await listItems(core.store.db)) {
+  const stale = (await listItems(core.store.db)).flatMap((item) => {
     const side = staleSide(item);
-    if (!side) continue;
-    seen.push({ item: item.id, did: await inspect(core, item, side, signal) });
-  }
-  return seen;
+    return side ? [{ item, side }] : [];
+  });
+  const withinMs = patienceMs(stale.length);
+  const outcomes = await Promise.allSettled(
+    stale.map(async ({ item: { id }, side }): Promise<StaleSource> => {
+      const look = await lookAt(core, side, `fence/${id}`, signal, withinMs);
+      const item = await findItem(core.store.db, id);
+      // A verb may have begun meanwhile: one that gives production back has started the source itself.
+      if (!item || !staleSide(item)) return { item: id, did: 'nothing' };
+      return { item: id, did: await deal(core, item, side, { look, signal }) };
+    }),
+  );
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
 };
 
 /** The old source of one item, also when a verb is about to write to it. */
-export const inspectStaleSource = (core: Core, item: Item, signal: AbortSignal): Promise<StaleSource['did']> =>
-  inspect(core, item, item.source, signal);
+export const inspectStaleSource = async (core: Core, item: Item, signal: AbortSignal): Promise<StaleSource['did']> =>
+  deal(core, item, item.source, { look: await lookAt(core, item.source, `fence/${item.id}`, signal), signal });
 
-const inspect = async (core: Core, item: Item, side: Side, signal: AbortSignal): Promise<StaleSource['did']> => {
-  const look = await lookAt(core, side, `fence/${item.id}`, signal);
+const deal = async (
+  core: Core,
+  item: Item,
+  side: Side,
+  { look, signal }: { readonly look: Look; readonly signal: AbortSignal },
+): Promise<StaleSource['did']> => {
   if (!look.reachable) return 'unreachable';
   const here = { site: item.state.direction.to };
   if (!look.machine || isSeenOff(look)) {

@@ -29,6 +29,11 @@ type Args = readonly unknown[];
 type Ask = (live: Live, running: Running) => unknown;
 type Outcome = TraceRecord['outcome'];
 
+interface Opening {
+  readonly opener: AbortSignal;
+  readonly closed: () => void;
+}
+
 interface Opened {
   readonly live: Live;
   readonly iterator: AsyncIterator<unknown>;
@@ -41,6 +46,12 @@ const outcomeOf = (error: unknown, running: Running): Outcome => {
   if (error instanceof DrError) return error.code;
   return running.signal.aborted ? 'ABORTED' : 'INTERNAL';
 };
+
+/** Whoever was called off does not wait for a reader of a machine that may be what is gone. It goes on closing. */
+const unlessAborted = (closing: Promise<void>, opener: AbortSignal): Promise<void> =>
+  new Lifeline().race(closing, opener).catch((error: unknown) => {
+    if (!opener.aborted) throw error;
+  });
 
 const open = async (stream: unknown, live: Live): Promise<Opened> => {
   const iterator = (stream as AsyncIterable<unknown>)[Symbol.asyncIterator]();
@@ -85,7 +96,7 @@ export class Pipeline {
       this.#call(path, method, args, async (live, running) => {
         const handle = (await ask(args, live, running)) as DiskReader;
         this.#of.connection.hold(live);
-        return this.#wrapHandle(kind, handle, live, () => this.#of.connection.leave(live));
+        return this.#wrapHandle(kind, handle, live, { opener: running.call.signal, closed: () => this.#of.connection.leave(live) });
       });
   }
 
@@ -246,7 +257,7 @@ export class Pipeline {
   }
 
   /** Requests on an open handle are not sent again: who reads or writes opens another one and goes on from where it is sure. */
-  #wrapHandle<H extends DiskReader>(kind: HandleFacet, handle: H, live: Live, closed: () => void): H {
+  #wrapHandle<H extends DiskReader>(kind: HandleFacet, handle: H, live: Live, { opener, closed }: Opening): H {
     const own = new Limiter(handle.maxInFlight);
     const wrap = (facet: Facet, name: string, method: Method): AnyFunction => {
       const path = `${facet}.${name}`;
@@ -258,7 +269,7 @@ export class Pipeline {
     let closing: Promise<void> | undefined;
     return mapHandle(kind, handle, wrap, () => {
       closing ??= this.#closeHandle(kind, handle).finally(closed);
-      return closing;
+      return kind === 'reader' ? unlessAborted(closing, opener) : closing;
     });
   }
 
@@ -305,7 +316,7 @@ export class Pipeline {
         this.#stream('source.capture.extents', method, [running.call], (own) =>
           this.#openPlain(own, live, (call) => disk.extents(from, call)),
         ) as AsyncIterable<never>;
-      return { ...disk, extents, reader: this.#wrapHandle('reader', disk.reader, live, () => {}) };
+      return { ...disk, extents, reader: this.#wrapHandle('reader', disk.reader, live, { opener: running.call.signal, closed: () => {} }) };
     });
     return { ...pass, disks };
   }

@@ -42,6 +42,10 @@ export interface FrozenDisk {
   open(): Promise<OpenSource>;
 }
 
+/** Where the next delta starts from: of each disk whose changes can be told. */
+export const baselinesOf = (disks: readonly FrozenDisk[]): Record<DiskKey, Baseline> =>
+  Object.fromEntries(disks.flatMap((disk) => (disk.baseline === undefined ? [] : [[disk.key, disk.baseline]])));
+
 export interface CaptureContext {
   readonly core: Core;
   readonly item: Item;

@@ -3,6 +3,7 @@ import { type Call, DrError, type Epoch, type ItemId } from '../contract/index.t
 import type { Item, Side } from '../domain/item.ts';
 import { createCall } from '../host/call.ts';
 import type { EndpointSession, Host } from '../host/host.ts';
+import { Lifeline } from '../host/lifeline.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { Marks } from '../journal/marks.ts';
 import type { Files } from '../ports/files.ts';
@@ -26,12 +27,18 @@ export interface Core {
   readonly journals: SiteJournals;
   /** Cycles that this process is running: reconciliation leaves them alone. */
   readonly activeCycles: Map<string, ActiveCycle>;
+  /** What is given back of cycles that nobody runs any more. */
+  readonly releases: Map<string, Release>;
   readonly freeSpace: FreeSpace;
 }
 
 export interface ActiveCycle {
   readonly groupId: string;
   readonly interrupt: AbortController;
+}
+
+export interface Release extends ActiveCycle {
+  readonly done: Promise<void>;
 }
 
 /** Journals and marks of the sites whose storage is here. */
@@ -47,12 +54,18 @@ export const siteDirectory = (home: string, site: string): string => join(home, 
 
 export const nowIso = (core: Pick<Core, 'runtime'>): string => isoTime(core.runtime.clock.now());
 
-export const openEndpoint = async (core: Pick<Core, 'host' | 'store'>, endpoint: string): Promise<EndpointSession> => {
-  const record = await getEndpoint(core.store.db, endpoint);
-  return core.host.open({ id: record.id, plugin: record.plugin, config: record.config });
+/** Rejects with the signal's reason when it aborts first; the session is opened all the same, for the next. */
+export const openEndpoint = async (
+  core: Pick<Core, 'host' | 'store'>,
+  endpoint: string,
+  signal?: AbortSignal,
+): Promise<EndpointSession> => {
+  const { id, plugin, config } = await getEndpoint(core.store.db, endpoint);
+  return new Lifeline().race(core.host.open({ id, plugin, config }), signal);
 };
 
-export const sourceOf = async (core: Core, item: Item): Promise<EndpointSession> => openEndpoint(core, item.source.endpoint);
+export const sourceOf = (core: Core, item: Item, signal?: AbortSignal): Promise<EndpointSession> =>
+  openEndpoint(core, item.source.endpoint, signal);
 
 export const replicaOf = (item: Item): Side => {
   if (!item.replica) throw new DrError('STATE_CONFLICT', `${item.name} has no replica yet`, { context: { item: item.id } });
@@ -81,6 +94,13 @@ export const facetOf = <K extends 'power' | 'source' | 'target' | 'network' | 'f
     });
   }
   return found as NonNullable<EndpointSession[K]>;
+};
+
+/** Ends what is still being given back of the group's earlier cycles: an endpoint that does not answer stands in the way of no new one. */
+export const endReleases = async (core: Core, groupId: string): Promise<void> => {
+  const releases = [...core.releases.values()].filter((release) => release.groupId === groupId);
+  for (const { interrupt } of releases) interrupt.abort(new DrError('ABORTED', 'a new cycle of the group begins'));
+  await Promise.allSettled(releases.map(({ done }) => done));
 };
 
 /** Ends the cycle that the group runs just now, and waits until it has ended: nothing is sealed behind the caller's back. */

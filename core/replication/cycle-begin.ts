@@ -1,5 +1,5 @@
 // What a cycle is asked for, and what it begins with: its record, its members, and the baselines that they start from.
-import type { Baseline, DiskId, ItemId } from '../contract/index.ts';
+import { type Baseline, type DiskId, type DrError, type ItemId, isDrError } from '../contract/index.ts';
 import type { DiskKey, Item } from '../domain/item.ts';
 import type { ProtectionGroup } from '../domain/policy.ts';
 import type { EndpointSession } from '../host/host.ts';
@@ -42,16 +42,34 @@ export const openCycle = async (core: Core, request: CycleRequest): Promise<Cycl
   return cycle;
 };
 
-export const prepare = async (core: Core, request: CycleRequest, cycle: CycleRecord): Promise<Member[]> => {
-  const members: Member[] = [];
-  for (const { item: id, point: pointId } of cycle.doc.members) {
-    const found = await getItem(core.store.db, id);
-    const session = await sourceOf(core, found);
-    const { item, disks } = await followShape(core, found, session, request.signal);
-    const journal = await core.journals.journal(item.state.direction.to, item.id);
-    members.push({ item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal), disks });
-  }
-  return members;
+export interface Prepared {
+  readonly members: readonly Member[];
+  /** Machines that are gone, or whose endpoint is: the others go on without them. */
+  readonly failures: ReadonlyMap<ItemId, DrError>;
+}
+
+export const prepare = async (core: Core, request: CycleRequest, cycle: CycleRecord): Promise<Prepared> => {
+  const failures = new Map<ItemId, DrError>();
+  const prepared = await Promise.all(
+    cycle.doc.members.map(async ({ item, point }) => {
+      try {
+        return await memberOf(core, request, item, point);
+      } catch (error) {
+        if (!isDrError(error) || request.signal.aborted) throw error;
+        failures.set(item, error);
+        return undefined;
+      }
+    }),
+  );
+  return { members: prepared.filter((member) => member !== undefined), failures };
+};
+
+const memberOf = async (core: Core, request: CycleRequest, id: ItemId, pointId: string): Promise<Member> => {
+  const found = await getItem(core.store.db, id);
+  const session = await sourceOf(core, found, request.signal);
+  const { item, disks } = await followShape(core, found, session, request.signal);
+  const journal = await core.journals.journal(item.state.direction.to, item.id);
+  return { item, pointId, journal, session, since: baselinesToAsk(request, item, session, journal), disks };
 };
 
 /**

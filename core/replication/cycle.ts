@@ -9,15 +9,15 @@ import {
   type Snapshot,
   type StreamingSource,
 } from '../contract/index.ts';
-import type { DiskKey } from '../domain/item.ts';
+import type { DiskKey, Item } from '../domain/item.ts';
 import type { ReplicationPolicy } from '../domain/policy.ts';
-import type { EndpointSession } from '../host/host.ts';
 import type { Point } from '../journal/journal.ts';
+import { getItem } from '../state/items.ts';
 import { type CycleRecord, putCycle } from '../state/points.ts';
 import { getPolicy } from '../state/records.ts';
-import { type FrozenDisk, frozenByPass, frozenBySnapshot, pointDisks } from './capture.ts';
-import { type Core, callFor, emit, facetOf, nowIso } from './core.ts';
-import { type CycleRequest, groupCalls, openCycle, prepare } from './cycle-begin.ts';
+import { baselinesOf, frozenByPass, frozenBySnapshot, pointDisks } from './capture.ts';
+import { type Core, callFor, emit, endReleases, facetOf, nowIso } from './core.ts';
+import { type CycleRequest, groupCalls, openCycle, type Prepared, prepare } from './cycle-begin.ts';
 import { noteFailure, releaseCycle, storePoint } from './cycle-end.ts';
 import { CycleLimits } from './limits.ts';
 import { type Member, MemberWork } from './member-work.ts';
@@ -31,13 +31,15 @@ export interface CycleReport {
 
 export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport> =>
   core.locks.with(`group ${request.group.id}`, request.signal, async () => {
+    await endReleases(core, request.group.id);
     const policy = await getPolicy(core.store.db, request.group.policy);
     const cycle = await openCycle(core, request);
     const interrupt = new AbortController();
     core.activeCycles.set(cycle.id, { groupId: request.group.id, interrupt });
     try {
-      const members = await prepare(core, request, cycle);
-      return await new CycleRun(core, request, policy, cycle, interrupt).execute(members);
+      const calledOff = AbortSignal.any([request.signal, interrupt.signal]);
+      const prepared = await prepare(core, { ...request, signal: calledOff }, cycle);
+      return await new CycleRun(core, request, policy, cycle, calledOff).execute(prepared);
     } finally {
       core.activeCycles.delete(cycle.id);
     }
@@ -54,35 +56,32 @@ class CycleRun {
   /** Sealed by an earlier run: what is captured now may be of another instant. */
   readonly #earlier = new Map<ItemId, Point>();
   readonly #failures = new Map<ItemId, DrError>();
-  readonly #sessions = new Map<string, EndpointSession>();
-  /** Also aborts when the cycle must give way, and at its limits. */
+  /** Aborts with the request, and when the cycle must give way: at once, for its source may be what is gone. */
+  readonly #calledOff: AbortSignal;
+  /** Also aborts at the cycle's limits. */
   readonly #work: AbortSignal;
   readonly #limits: CycleLimits;
   #firstCallAt = Number.POSITIVE_INFINITY;
   #lastReturnAt = 0;
   #calls = 0;
 
-  constructor(core: Core, request: CycleRequest, policy: ReplicationPolicy, cycle: CycleRecord, interrupt: AbortController) {
+  constructor(core: Core, request: CycleRequest, policy: ReplicationPolicy, cycle: CycleRecord, calledOff: AbortSignal) {
     this.#core = core;
     this.#request = request;
     this.#policy = policy;
     this.#cycle = cycle;
-    this.#work = AbortSignal.any([request.signal, interrupt.signal]);
-    this.#limits = new CycleLimits(core, policy, cycle.id, interrupt);
+    this.#limits = new CycleLimits(core, policy, cycle.id);
+    this.#calledOff = calledOff;
+    this.#work = AbortSignal.any([calledOff, this.#limits.reached]);
   }
 
   get #grouped(): boolean {
     return this.#cycle.doc.members.length > 1;
   }
 
-  async execute(members: readonly Member[]): Promise<CycleReport> {
-    for (const member of members) {
-      this.#sessions.set(member.item.source.endpoint, member.session);
-      // A retry after a kill: what was sealed stays sealed (J3).
-      const sealed = member.journal.findCycle(this.#cycle.id);
-      if (sealed) this.#earlier.set(member.item.id, sealed);
-    }
-    for (const [id, sealed] of this.#earlier) this.#points.set(id, sealed);
+  async execute({ members, failures }: Prepared): Promise<CycleReport> {
+    await this.#noteEarlier();
+    for (const [id, error] of failures) if (!this.#points.has(id)) await this.#fail(await getItem(this.#core.store.db, id), error);
     const streaming = members.filter((member) => this.#isOpen(member) && member.session.source?.kind === 'streaming');
     const snapshots = await this.#takeSnapshots(members.filter((member) => member.session.source?.kind === 'snapshot'));
     await this.#setPhase('reading');
@@ -94,9 +93,20 @@ class CycleRun {
     ]);
     await this.#limits.end();
     await this.#decideGroup(members);
-    await this.#storePoints(members);
+    await this.#storePoints();
     await this.#release(members);
     return { cycleId: this.#cycle.id, points: this.#points, failures: this.#failures };
+  }
+
+  /** A retry after a kill: what was sealed stays sealed (J3), whether or not its endpoint answers now. */
+  async #noteEarlier(): Promise<void> {
+    for (const { item: id } of this.#cycle.doc.members) {
+      const item = await getItem(this.#core.store.db, id);
+      const sealed = (await this.#core.journals.journal(item.state.direction.to, id)).findCycle(this.#cycle.id);
+      if (!sealed) continue;
+      this.#earlier.set(id, sealed);
+      this.#points.set(id, sealed);
+    }
   }
 
   #isOpen = (member: Member): boolean => !this.#points.has(member.item.id);
@@ -126,15 +136,19 @@ class CycleRun {
         this.#points.set(member.item.id, sealed);
         return;
       }
-      this.#failures.set(member.item.id, error);
-      await emit(this.#core, {
-        kind: 'cycle.failed',
-        level: 'warning',
-        subject: member.item.name,
-        message: `cycle of ${member.item.name} failed: ${error.message}`,
-        data: { code: error.code, hint: error.hint, cycle: this.#cycle.id },
-      });
+      await this.#fail(member.item, error);
     }
+  }
+
+  #fail({ id, name }: Item, error: DrError): Promise<void> {
+    this.#failures.set(id, error);
+    return emit(this.#core, {
+      kind: 'cycle.failed',
+      level: 'warning',
+      subject: name,
+      message: `cycle of ${name} failed: ${error.message}`,
+      data: { code: error.code, hint: error.hint, cycle: this.#cycle.id },
+    });
   }
 
   async #setPhase(phase: CycleRecord['phase'], more: Partial<CycleRecord> = {}): Promise<void> {
@@ -178,7 +192,7 @@ class CycleRun {
     const since = new Map(group.flatMap((member) => [...member.since]));
     const machines = group.map((member) => member.item.source.machine);
     const want = { ...this.#wanted(group), since };
-    const operation = { machines, point: want, operationId, signal: this.#request.signal };
+    const operation = { machines, point: want, operationId, signal: this.#work };
     this.#noteCall();
     const snapshot = await takeSnapshot(this.#core, first.session, source, operation);
     this.#noteReturn();
@@ -341,13 +355,13 @@ class CycleRun {
     return this.#points.size === this.#cycle.doc.members.length && [...this.#earlier.values()].every((point) => claimedMs(point) >= apart);
   }
 
-  async #storePoints(members: readonly Member[]): Promise<void> {
+  async #storePoints(): Promise<void> {
     await this.#core.store.transaction(async (tx) => {
-      for (const { item } of members) {
-        const point = this.#points.get(item.id);
-        const failure = this.#failures.get(item.id);
-        if (point) await storePoint(tx, this.#core, item.id, point);
-        else if (failure) await noteFailure(tx, item.id, failure);
+      for (const { item: id } of this.#cycle.doc.members) {
+        const point = this.#points.get(id);
+        const failure = this.#failures.get(id);
+        if (point) await storePoint(tx, this.#core, id, point);
+        else if (failure) await noteFailure(tx, id, failure);
       }
       this.#cycle = { ...this.#cycle, phase: 'stored' };
       await putCycle(tx, this.#cycle);
@@ -360,13 +374,16 @@ class CycleRun {
    */
   async #release(members: readonly Member[]): Promise<void> {
     try {
-      await releaseCycle(this.#core, this.#cycle, members, new Set(this.#points.keys()), this.#request.signal);
+      await releaseCycle(this.#core, this.#cycle, members, new Set(this.#points.keys()), this.#calledOff);
     } catch (error) {
       if (!(error instanceof DrError) || this.#request.signal.aborted) throw error;
       this.#core.runtime.log.warn('snapshots of a cycle could not be released yet', { cycle: this.#cycle.id, code: error.code });
       return;
     }
-    await this.#setPhase('ended', { endedAt: nowIso(this.#core) });
+    // What an endpoint holds that was out of reach from the start is given back later, too.
+    const reached = new Set(members.map(({ item }) => item.source.endpoint));
+    if (this.#cycle.doc.snapshots.every(({ endpoint }) => reached.has(endpoint)))
+      await this.#setPhase('ended', { endedAt: nowIso(this.#core) });
   }
 }
 
@@ -386,6 +403,3 @@ const spreadMs = (takenAt: readonly string[]): number => {
 };
 
 const claimedMs = ({ atomicity }: Point): number => (typeof atomicity === 'string' ? 0 : atomicity.skewedMs);
-
-const baselinesOf = (disks: readonly FrozenDisk[]): Record<DiskKey, Baseline> =>
-  Object.fromEntries(disks.flatMap((disk) => (disk.baseline === undefined ? [] : [[disk.key, disk.baseline]])));

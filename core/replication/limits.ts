@@ -42,20 +42,24 @@ export class CycleLimits {
   readonly #core: Core;
   readonly #policy: ReplicationPolicy;
   readonly #cycleId: string;
-  readonly #interrupt: AbortController;
+  readonly #reached = new AbortController();
   readonly #beganMs: number;
   #lookedMs: number;
   #members: readonly Member[] = [];
   #looking: Promise<void> | undefined;
   #failure: unknown;
 
-  constructor(core: Core, policy: ReplicationPolicy, cycleId: string, interrupt: AbortController) {
+  constructor(core: Core, policy: ReplicationPolicy, cycleId: string) {
     this.#core = core;
     this.#policy = policy;
     this.#cycleId = cycleId;
-    this.#interrupt = interrupt;
     this.#beganMs = core.runtime.clock.now();
     this.#lookedMs = this.#beganMs;
+  }
+
+  /** Aborts when one of them is reached. */
+  get reached(): AbortSignal {
+    return this.#reached.signal;
   }
 
   /** Before a snapshot of them is taken. Throws SOURCE_FULL. From then on their storage is watched. */
@@ -72,7 +76,7 @@ export class CycleLimits {
     const now = this.#core.runtime.clock.now();
     const { maxSnapshotSeconds } = this.#policy;
     if (now - this.#beganMs > maxSnapshotSeconds * 1_000) {
-      this.#interrupt.abort(
+      this.#reached.abort(
         new DrError('TIMED_OUT', `the snapshots of cycle ${this.#cycleId} are older than ${maxSnapshotSeconds} s`, {
           context: { cycle: this.#cycleId },
           hint: 'the next cycle starts from the same baseline; raise maxSnapshotSeconds in the policy for very large first copies',
@@ -83,7 +87,7 @@ export class CycleLimits {
     this.#lookedMs = now;
     this.#looking = this.#assertSpace(this.#members, signal)
       .catch((error: unknown) => {
-        if (isDrError(error)) this.#interrupt.abort(error);
+        if (isDrError(error)) this.#reached.abort(error);
         else this.#failure ??= error;
       })
       .finally(() => {

@@ -1,5 +1,5 @@
 // Looks at machines without changing anything.
-import { isDrError, type Machine } from '../contract/index.ts';
+import { DrError, isDrError, type Machine } from '../contract/index.ts';
 import type { Side } from '../domain/item.ts';
 import type { EndpointSession } from '../host/host.ts';
 import { type Core, callFor, openEndpoint } from './core.ts';
@@ -8,12 +8,25 @@ export type Look =
   | { readonly reachable: false; readonly because: string }
   | { readonly reachable: true; readonly machine: Machine | undefined; readonly session: EndpointSession };
 
-/** Looks at a machine without changing anything. A machine that is gone from its endpoint is reachable without being there. */
-export const lookAt = async (core: Core, side: Side, operationId: string, signal: AbortSignal): Promise<Look> => {
+/** How long an endpoint gets that may be gone, when so many of its machines are looked at: it answers a few at a time. */
+export const patienceMs = (machines: number): number => 15_000 + 100 * machines;
+
+/**
+ * Looks at a machine without changing anything. A machine that is gone from its endpoint is reachable without being there; an endpoint that does
+ * not answer `withinMs` is unreachable.
+ */
+export const lookAt = async (
+  core: Core,
+  side: Side,
+  operationId: string,
+  signal: AbortSignal,
+  withinMs = Number.POSITIVE_INFINITY,
+): Promise<Look> => {
   try {
-    const session = await openEndpoint(core, side.endpoint);
+    const session = await openWithin(core, side.endpoint, signal, withinMs);
     try {
-      return { reachable: true, machine: await session.inventory.getMachine(side.machine, callFor(core, operationId, signal)), session };
+      const call = { ...callFor(core, operationId, signal), deadlineMs: withinMs };
+      return { reachable: true, machine: await session.inventory.getMachine(side.machine, call), session };
     } catch (error) {
       if (isDrError(error, 'NOT_FOUND')) return { reachable: true, machine: undefined, session };
       throw error;
@@ -21,6 +34,23 @@ export const lookAt = async (core: Core, side: Side, operationId: string, signal
   } catch (error) {
     if (!isDrError(error) || signal.aborted) throw error;
     return { reachable: false, because: `${error.code}: ${error.message}` };
+  }
+};
+
+const openWithin = async (core: Core, endpoint: string, signal: AbortSignal, withinMs: number): Promise<EndpointSession> => {
+  if (withinMs === Number.POSITIVE_INFINITY) return openEndpoint(core, endpoint, signal);
+  const [late, done] = [new AbortController(), new AbortController()];
+  core.runtime.clock.sleep(withinMs, done.signal).then(
+    () =>
+      late.abort(
+        new DrError('TIMED_OUT', `endpoint ${endpoint} opened no session within ${withinMs / 1_000} s`, { context: { endpoint } }),
+      ),
+    () => undefined,
+  );
+  try {
+    return await openEndpoint(core, endpoint, AbortSignal.any([signal, late.signal]));
+  } finally {
+    done.abort();
   }
 };
 

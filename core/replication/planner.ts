@@ -7,12 +7,15 @@ import { listNewestPoints } from '../state/points.ts';
 import { listGroups, listPolicies } from '../state/records.ts';
 import { type Core, emit } from './core.ts';
 import { runCycle } from './cycle.ts';
+import { DarkEndpoints } from './dark.ts';
 import { NativeObserver } from './native/observer.ts';
 import { applySealed, pruneHistory } from './replica.ts';
 
 const TICK_MS = 1_000;
 const MAX_CYCLES = 8;
 const MAX_CYCLES_PER_ENDPOINT = 4;
+/** Beside the others: they wait for what may never answer. */
+const MAX_DARK_CYCLES = 4;
 const RETRY_MINUTES = [1, 2, 4, 8, 10] as const;
 
 /** One group in one direction: what a cycle takes together. */
@@ -65,30 +68,35 @@ export const dueUnits = (units: readonly Unit[], state: PlannerState, nowMs: num
   return due.sort((a, b) => a.slackMs - b.slackMs);
 };
 
+interface Running {
+  readonly done: Promise<void>;
+  readonly endpoints: readonly string[];
+  readonly isDark: boolean;
+}
+
 export interface PlannerHooks {
   /** Standing rules: asked at each look, they begin what is due by themselves. */
   readonly rules: { look(): void; idle(): Promise<void> };
   /** A test failover whose apply backlog has reached the policy's limit ends (V8). */
   endTest(item: Item): Promise<void>;
   /** Stale sources are looked at again and again (F4); cycles whose endpoints did not answer are released. */
-  housekeeping(signal: AbortSignal): Promise<unknown>;
+  readonly housekeeping: { look(): void; idle(): Promise<void> };
 }
-
-const HOUSEKEEPING_EVERY_MS = 60_000;
 
 export class Planner {
   readonly #core: Core;
   readonly #hooks: PlannerHooks;
   readonly #observer: NativeObserver;
   readonly #stopping = new AbortController();
-  readonly #running = new Map<string, { readonly done: Promise<void>; readonly endpoints: readonly string[] }>();
+  readonly #running = new Map<string, Running>();
+  readonly #dark: DarkEndpoints;
+  readonly #endpointsOf = new Map<string, readonly string[]>();
   readonly #expectedMs = new Map<string, number>();
   readonly #notBeforeMs = new Map<string, number>();
   readonly #lastStartMs = new Map<string, number>();
   readonly #failures = new Map<string, number>();
   readonly #late = new Set<string>();
   readonly #warned = new Set<string>();
-  #housekeepingAt = Number.NEGATIVE_INFINITY;
   #loop: Promise<void> | undefined;
   cycles = 0;
 
@@ -96,6 +104,7 @@ export class Planner {
     this.#core = core;
     this.#hooks = hooks;
     this.#observer = new NativeObserver(core);
+    this.#dark = new DarkEndpoints(core, (endpoint) => this.#onBack(endpoint));
   }
 
   start(): void {
@@ -107,6 +116,7 @@ export class Planner {
     await this.#loop?.catch(() => {});
     await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
     await this.#observer.stop();
+    await this.#dark.idle();
   }
 
   async #run(): Promise<void> {
@@ -136,10 +146,8 @@ export class Planner {
     await this.#noteLateness(groups, policies, items, newestMs, nowMs);
     await this.#limitTests(groups, policies, items);
     this.#hooks.rules.look();
-    if (nowMs - this.#housekeepingAt >= HOUSEKEEPING_EVERY_MS) {
-      this.#housekeepingAt = nowMs;
-      await this.#hooks.housekeeping(this.#stopping.signal);
-    }
+    this.#hooks.housekeeping.look();
+    this.#dark.look(items, this.#stopping.signal);
     const units = unitsOf(groups, policies, items);
     const state = {
       lastStartMs: this.#lastStartMs,
@@ -149,20 +157,25 @@ export class Planner {
       running: new Set(this.#running.keys()),
     };
     for (const unit of dueUnits(units, state, nowMs)) {
-      if (this.#running.size >= MAX_CYCLES) return;
       const endpoints = [...new Set(unit.items.map((item) => item.source.endpoint))];
+      const isDark = endpoints.some((endpoint) => this.#dark.has(endpoint));
+      const beside = [...this.#running.values()].filter((entry) => entry.isDark === isDark);
+      if (beside.length >= (isDark ? MAX_DARK_CYCLES : MAX_CYCLES)) continue;
       if (endpoints.some((endpoint) => this.#cyclesAt(endpoint) >= MAX_CYCLES_PER_ENDPOINT)) continue;
       if (this.#core.locks.isHeld(`group ${unit.group.id}`)) continue;
       this.#lastStartMs.set(unit.key, nowMs);
       const done = this.#cycle(unit).finally(() => this.#running.delete(unit.key));
-      this.#running.set(unit.key, { done, endpoints });
+      this.#endpointsOf.set(unit.key, endpoints);
+      this.#running.set(unit.key, { done, endpoints, isDark });
     }
   }
 
-  /** Resolves when no cycle that this planner started is under way, no look at hosts, and no work of rules. */
+  /** Resolves when no cycle that this planner started is under way, no look at hosts, no work of rules and no housekeeping. */
   async idle(): Promise<void> {
+    await this.#hooks.housekeeping.idle();
     await this.#hooks.rules.idle();
     await this.#observer.idle();
+    await this.#dark.idle();
     while (this.#running.size > 0) await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
   }
 
@@ -187,6 +200,7 @@ export class Planner {
       const took = runtime.clock.now() - started;
       this.#expectedMs.set(unit.key, before === undefined ? took : Math.round(before * 0.7 + took * 0.3));
       this.#noteOutcome(unit.key, [...report.failures.values()].every(gaveWay));
+      this.#dark.note(unit.items, report.failures);
       for (const item of report.points.keys()) {
         await applySealed(this.#core, item, signal, 'replication');
         await pruneHistory(this.#core, item, unit.policy, signal);
@@ -203,6 +217,11 @@ export class Planner {
         data: { code: error.code, hint: error.hint },
       });
     }
+  }
+
+  /** All that waits for it is due: nobody sits out a pause that its silence had earned. */
+  #onBack(endpoint: string): void {
+    for (const [key, endpoints] of this.#endpointsOf) if (endpoints.includes(endpoint)) this.#noteOutcome(key, true);
   }
 
   /** A failing group is tried again after 1, 2, 4, 8, then every 10 minutes, or at its interval when that is longer. */

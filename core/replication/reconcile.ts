@@ -16,11 +16,23 @@ import { releaseOrphans } from './orphans.ts';
 /** Job-bound cycles (first, final, reverse) are taken up again by their job. */
 const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
 
-export const reconcileCycles = async (core: Core, signal: AbortSignal): Promise<void> => {
-  for (const cycle of await listOpenCycles(core.store.db)) {
-    if (core.activeCycles.has(cycle.id) || (isJobBound(cycle) && (await jobLives(core, cycle)))) continue;
-    await finishCycle(core, cycle, signal);
-  }
+/** Seals decide: what is sealed becomes a point, the rest is given up. Needs nobody's answer: it may be the last point before a site was lost. */
+export const settleCycles = async (core: Core): Promise<void> => {
+  for (const cycle of await leftCycles(core)) await settleCycle(core, cycle);
+};
+
+/** Gives back what cycles hold that nobody runs any more. None waits for another: an endpoint that does not answer is asked again the next time. */
+export const releaseCycles = async (core: Core, signal: AbortSignal): Promise<void> => {
+  const cycles = (await leftCycles(core)).filter(({ phase }) => phase === 'stored');
+  const outcomes = await Promise.allSettled(cycles.map((cycle) => releaseLeft(core, cycle, signal)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+};
+
+const leftCycles = async (core: Core): Promise<CycleRecord[]> => {
+  const left: CycleRecord[] = [];
+  for (const cycle of await listOpenCycles(core.store.db))
+    if (!core.activeCycles.has(cycle.id) && !(isJobBound(cycle) && (await jobLives(core, cycle)))) left.push(cycle);
+  return left;
 };
 
 const jobLives = async (core: Core, cycle: CycleRecord): Promise<boolean> => {
@@ -28,25 +40,9 @@ const jobLives = async (core: Core, cycle: CycleRecord): Promise<boolean> => {
   return job !== undefined && job.endedAt === undefined;
 };
 
-/** Seals decide: what is sealed becomes a point, the rest is given up; an endpoint that cannot be reached is left for the sweep. */
-const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
-  const points = new Map<ItemId, Point>();
-  const items: Item[] = [];
-  const members: { item: Item; session: EndpointSession }[] = [];
-  for (const { item: id } of cycle.doc.members) {
-    const item = await findItem(core.store.db, id);
-    if (!item) continue;
-    items.push(item);
-    const journal = await core.journals.journal(item.state.direction.to, item.id);
-    const sealed = journal.findCycle(cycle.id);
-    if (sealed) points.set(id, sealed);
-    const session = await openEndpoint(core, item.source.endpoint).catch((error: unknown) => {
-      if (isDrError(error)) return undefined;
-      throw error;
-    });
-    if (session) members.push({ item, session });
-  }
-  // Whether or not its source still answers: this may be the last point before the site was lost.
+const settleCycle = async (core: Core, cycle: CycleRecord): Promise<void> => {
+  if (cycle.phase === 'stored') return;
+  const { items, points } = await partsOf(core, cycle);
   const [anyItem] = items;
   if (cycle.doc.members.length > 1 && anyItem) {
     const marks = await core.journals.marks(anyItem.state.direction.to);
@@ -54,16 +50,55 @@ const finishCycle = async (core: Core, cycle: CycleRecord, signal: AbortSignal):
       await marks.decideGroup(cycle.id, points.size === cycle.doc.members.length ? 'complete' : 'abandoned');
   }
   await core.store.transaction(async (tx) => {
-    if (cycle.phase !== 'stored') for (const [id, point] of points) await storePoint(tx, core, id, point);
+    for (const [id, point] of points) await storePoint(tx, core, id, point);
     await putCycle(tx, { ...cycle, phase: 'stored' });
   });
-  try {
-    await releaseCycle(core, cycle, members, new Set(points.keys()), signal);
-  } catch (error) {
+};
+
+/** Its members that are still protected, and what it sealed of them. */
+const partsOf = async (core: Core, cycle: CycleRecord): Promise<{ items: Item[]; points: Map<ItemId, Point> }> => {
+  const points = new Map<ItemId, Point>();
+  const items: Item[] = [];
+  for (const { item: id } of cycle.doc.members) {
+    const item = await findItem(core.store.db, id);
+    if (!item) continue;
+    items.push(item);
+    const sealed = (await core.journals.journal(item.state.direction.to, item.id)).findCycle(cycle.id);
+    if (sealed) points.set(id, sealed);
+  }
+  return { items, points };
+};
+
+/** The next cycle of the group ends it, and gives back by itself what stands in its way. */
+const releaseLeft = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
+  const interrupt = new AbortController();
+  const done = releaseParts(core, cycle, AbortSignal.any([signal, interrupt.signal])).catch((error: unknown) => {
     if (!isDrError(error) || signal.aborted) throw error;
     core.runtime.log.warn('snapshots of an interrupted cycle could not be released yet', { cycle: cycle.id, code: error.code });
-    return;
+  });
+  core.releases.set(cycle.id, { groupId: cycle.groupId, interrupt, done });
+  try {
+    await done;
+  } finally {
+    core.releases.delete(cycle.id);
   }
+};
+
+const releaseParts = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
+  const { items, points } = await partsOf(core, cycle);
+  const members: { item: Item; session: EndpointSession }[] = [];
+  let failure: unknown;
+  for (const item of items) {
+    try {
+      members.push({ item, session: await openEndpoint(core, item.source.endpoint, signal) });
+    } catch (error) {
+      if (!isDrError(error) || signal.aborted) throw error;
+      failure ??= error;
+    }
+  }
+  await releaseCycle(core, cycle, members, new Set(points.keys()), signal);
+  // Not ended while somebody is out of reach: its baselines are those of a point that was sealed.
+  if (failure !== undefined) throw failure;
   await core.store.transaction((tx) => putCycle(tx, { ...cycle, phase: points.size > 0 ? 'ended' : 'abandoned', endedAt: nowIso(core) }));
 };
 
@@ -121,10 +156,10 @@ export const sweepOrphans = async (
   signal: AbortSignal,
 ): Promise<{ readonly snapshots: number; readonly forks: number; readonly unreachable: readonly string[] }> => {
   const swept = { snapshots: 0, forks: 0, unreachable: [] as string[] };
-  for (const endpoint of await listEndpoints(core.store.db)) {
+  const sweepAt = async (endpoint: string): Promise<void> => {
     try {
-      const session = await openEndpoint(core, endpoint.id);
-      const call = () => callFor(core, `sweep/${endpoint.id}`, signal);
+      const session = await openEndpoint(core, endpoint, signal);
+      const call = () => callFor(core, `sweep/${endpoint}`, signal);
       swept.snapshots += await releaseOrphans(core, session, call);
       const forks = session.target?.forks;
       for await (const fork of forks?.list(call()) ?? []) {
@@ -134,10 +169,12 @@ export const sweepOrphans = async (
       }
     } catch (error) {
       if (!isDrError(error) || signal.aborted) throw error;
-      swept.unreachable.push(endpoint.id);
-      core.runtime.log.warn('endpoint could not be swept', { endpoint: endpoint.id, code: error.code, message: error.message });
+      swept.unreachable.push(endpoint);
+      core.runtime.log.warn('endpoint could not be swept', { endpoint, code: error.code, message: error.message });
     }
-  }
+  };
+  const outcomes = await Promise.allSettled((await listEndpoints(core.store.db)).map(({ id }) => sweepAt(id)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   if (swept.snapshots + swept.forks > 0) {
     await emit(core, {
       kind: 'sweep',

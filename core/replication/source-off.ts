@@ -13,10 +13,7 @@ const SHUTDOWN_WAIT_MS = 300_000;
 /** Asks the guest, then waits until the hypervisor says off. SHUTDOWN_REFUSED when it does not: it never becomes a power cut by itself. */
 const shutDown = async (core: Core, flow: Flow, item: Item, operationId: string, signal: AbortSignal): Promise<{ wasOn: boolean }> => {
   const look = await lookAt(core, item.source, operationId, signal);
-  if (!look.reachable)
-    throw new DrError('CONNECTION_REFUSED', `the source of ${item.name} cannot be reached (${look.because})`, {
-      context: { item: item.id, endpoint: item.source.endpoint },
-    });
+  if (!look.reachable) throw sourceUnreachable(item, look);
   if (isSeenOff(look)) return { wasOn: false };
   const before = item.state.failover?.sourceWasOn === true;
   // Written down first: whoever goes on after a kill finds it off, and must still start it again when the failover is called off.
@@ -29,6 +26,11 @@ const shutDown = async (core: Core, flow: Flow, item: Item, operationId: string,
   }
   return { wasOn: true };
 };
+
+export const sourceUnreachable = (item: Item, { because }: { readonly because: string }): DrError =>
+  new DrError('CONNECTION_REFUSED', `the source of ${item.name} cannot be reached (${because})`, {
+    context: { item: item.id, endpoint: item.source.endpoint },
+  });
 
 const noteWasOn = (core: Core, { id }: Item, sourceWasOn: boolean): Promise<unknown> =>
   core.store.transaction((tx) => updateItem(tx, id, (item) => (item.state.failover ? noteFailover(item, { sourceWasOn }) : item)));
@@ -73,12 +75,17 @@ export interface SourceSeen {
   readonly seen: string;
 }
 
-export const trySourceOff = (core: Core, flow: Flow, id: ItemId, attempt: boolean): Promise<SourceSeen> =>
+export const trySourceOff = (
+  core: Core,
+  flow: Flow,
+  id: ItemId,
+  { attempt, withinMs }: { readonly attempt: boolean; readonly withinMs: number },
+): Promise<SourceSeen> =>
   flow.step(
     `look at source ${id}`,
     async ({ operationId, signal }): Promise<SourceSeen> => {
       const item = await itemNow(core, id);
-      const look = await lookAt(core, item.source, operationId, signal);
+      const look = await lookAt(core, item.source, operationId, signal, withinMs);
       if (!look.reachable) return { off: false, wasOn: false, seen: `unreachable (${look.because})` };
       if (isSeenOff(look)) return { off: true, wasOn: false, seen: 'off' };
       if (!attempt) return { off: false, wasOn: false, seen: `power ${look.machine?.power ?? 'unknown: the machine is gone'}` };

@@ -1,6 +1,7 @@
-import { callFor, drainCycles, fencedCall, openEndpoint, sourceOf } from '../core.ts';
+import { callFor, drainCycles, fencedCall, openEndpoint } from '../core.ts';
+import { lookAt, patienceMs } from '../look.ts';
 import type { Replicator } from '../replicator.ts';
-import { shutDownSource } from '../source-off.ts';
+import { shutDownSource, sourceUnreachable } from '../source-off.ts';
 import { cycleNow, lastPass, setPaused, verify } from './cycles.ts';
 import { assertConnectable, bringUp, discard, keepRunning, promote } from './fork.ts';
 import { bringUpInPlace } from './in-place.ts';
@@ -10,6 +11,9 @@ import { choosePoint, selectPoint } from './points.ts';
 import { reverse } from './reverse.ts';
 import { assertUnwritten } from './written.ts';
 
+/** So many machines may be forgotten at once. */
+const MANY = 1_000;
+
 /** The engine moves the bytes: cycles into a journal of sealed points, forks on the replica's disks. */
 export const JOURNALED: Replicator = {
   assess,
@@ -17,7 +21,10 @@ export const JOURNALED: Replicator = {
   firstCopy,
   forget: async (core, item, { keepReplica, operationId, signal }, attempt) => {
     await attempt(`change tracking at ${item.source.endpoint}`, async () => {
-      const session = await sourceOf(core, item);
+      // Asked first: what follows may take long, and a site that is gone for good is no reason to wait for it.
+      const look = await lookAt(core, item.source, operationId, signal, patienceMs(MANY));
+      if (!look.reachable) throw sourceUnreachable(item, look);
+      const { session } = look;
       const call = () => callFor(core, operationId, signal);
       await session.source?.keepBaselines(item.source.machine, new Map(), call());
       await session.source?.disableTracking(item.source.machine, call());

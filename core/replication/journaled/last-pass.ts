@@ -9,6 +9,7 @@ import { commitChange, itemNow } from '../changes.ts';
 import { type Core, emit, facetOf, fencedCall, sourceOf } from '../core.ts';
 import { runCycle } from '../cycle.ts';
 import { isSeenOff, lookAt } from '../look.ts';
+import { sourceUnreachable } from '../source-off.ts';
 
 /** Streaming sources: the last pass stays frozen, then the power goes: nothing is written in between (V2). */
 export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise<{ point: string | null; wasOn: boolean }> =>
@@ -17,6 +18,7 @@ export const captureThenPowerOff = (core: Core, flow: Flow, id: ItemId): Promise
     async ({ operationId, signal, resumed }) => {
       const item = await itemNow(core, id);
       const look = await lookAt(core, item.source, operationId, signal);
+      if (!look.reachable) throw sourceUnreachable(item, look);
       if (isSeenOff(look)) {
         const newest = (await core.journals.journal(item.state.direction.to, id)).newest();
         if (!newest || newest.point !== item.state.failover?.lastPass) throw lastWritesUnknown(item);
