@@ -85,6 +85,7 @@ export const trySourceOff = (
     `look at source ${id}`,
     async ({ operationId, signal }): Promise<SourceSeen> => {
       const item = await itemNow(core, id);
+      flow.progress({ text: `looking at the source of ${item.name} at ${item.source.endpoint}` });
       const look = await lookAt(core, item.source, operationId, signal, withinMs);
       if (!look.reachable) return { off: false, wasOn: false, seen: `unreachable (${look.because})` };
       if (isSeenOff(look)) return { off: true, wasOn: false, seen: 'off' };
