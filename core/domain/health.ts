@@ -179,7 +179,7 @@ export const healthOf = (item: Item, facts: HealthFacts): Health => {
     'apply-backlog',
     'warning',
     `${facts.backlogPoints} points wait to be applied: failover would take longer`,
-    'check the write speed of the target storage',
+    'check that the target answers, and how fast its storage writes',
   );
   add(
     proofExpired,

@@ -1,15 +1,15 @@
 // Decides which group's cycle starts next: whoever would miss its deadline first, within the limits of the endpoints.
-import { asDrError, isDrError } from '../contract/index.ts';
+import { asDrError, type DrError, isDrError } from '../contract/index.ts';
 import type { Item } from '../domain/item.ts';
 import type { ProtectionGroup, ReplicationPolicy } from '../domain/policy.ts';
 import { listItems } from '../state/items.ts';
 import { listNewestPoints } from '../state/points.ts';
 import { listGroups, listPolicies } from '../state/records.ts';
+import { Applies } from './applies.ts';
 import { type Core, emit } from './core.ts';
 import { runCycle } from './cycle.ts';
 import { DarkEndpoints } from './dark.ts';
 import { NativeObserver } from './native/observer.ts';
-import { applySealed, pruneHistory } from './replica.ts';
 
 const TICK_MS = 1_000;
 const MAX_CYCLES = 8;
@@ -90,6 +90,7 @@ export class Planner {
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, Running>();
   readonly #dark: DarkEndpoints;
+  readonly #applies: Applies;
   readonly #endpointsOf = new Map<string, readonly string[]>();
   readonly #expectedMs = new Map<string, number>();
   readonly #notBeforeMs = new Map<string, number>();
@@ -104,6 +105,7 @@ export class Planner {
     this.#core = core;
     this.#hooks = hooks;
     this.#observer = new NativeObserver(core);
+    this.#applies = new Applies(core, this.#stopping.signal);
     this.#dark = new DarkEndpoints(core, (endpoint) => this.#onBack(endpoint));
   }
 
@@ -117,6 +119,7 @@ export class Planner {
     await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
     await this.#observer.stop();
     await this.#dark.idle();
+    await this.#applies.idle();
   }
 
   async #run(): Promise<void> {
@@ -177,6 +180,7 @@ export class Planner {
     await this.#observer.idle();
     await this.#dark.idle();
     while (this.#running.size > 0) await Promise.allSettled([...this.#running.values()].map((entry) => entry.done));
+    await this.#applies.idle();
   }
 
   #cyclesAt(endpoint: string): number {
@@ -201,10 +205,7 @@ export class Planner {
       this.#expectedMs.set(unit.key, before === undefined ? took : Math.round(before * 0.7 + took * 0.3));
       this.#noteOutcome(unit.key, [...report.failures.values()].every(gaveWay));
       this.#dark.note(unit.items, report.failures);
-      for (const item of report.points.keys()) {
-        await applySealed(this.#core, item, signal, 'replication');
-        await pruneHistory(this.#core, item, unit.policy, signal);
-      }
+      for (const item of unit.items) if (report.points.has(item.id)) this.#apply(item, unit);
     } catch (error) {
       if (signal.aborted) return;
       this.#noteOutcome(unit.key, gaveWay(error));
@@ -217,6 +218,12 @@ export class Planner {
         data: { code: error.code, hint: error.hint },
       });
     }
+  }
+
+  #apply(item: Item, { policy, key }: Unit): void {
+    // Where nothing fits any more, new points would only make it worse.
+    const onFailure = (error: DrError) => isDrError(error, 'JOURNAL_FULL', 'TARGET_FULL') && this.#noteOutcome(key, false);
+    this.#applies.begin(item, { policy, onFailure });
   }
 
   /** All that waits for it is due: nobody sits out a pause that its silence had earned. */

@@ -202,3 +202,53 @@ describe('an endpoint that falls silent', () => {
     });
   }
 });
+
+describe('a recovery endpoint', () => {
+  for (const [how, act] of [
+    ['refuses', { error: 'CONNECTION_REFUSED' }],
+    ['is silent', { stall: true }],
+  ] as const) {
+    it(`that ${how} costs no recovery point, and its replicas are brought forward once it is back`, async () => {
+      await using world = await World.create();
+      await world.engine.call('policy.put', { name: 'tight', rpoSeconds: 30, intervalSeconds: 10 });
+      for (const name of ['erp-web', 'shop-web']) await world.protect([name], { policy: 'tight' });
+      const planner = world.engine.startPlanner();
+      await seconds(world, 20);
+      for (const endpoint of ['vmm-b', 'vcenter-b']) await world.lab.control.call('lab.addFault', { rule: { method: '*', endpoint, act } });
+      const began = world.lab.clock.now();
+      await seconds(world, 90);
+
+      await world.lab.control.call('lab.clearFaults', {});
+      for (const endpoint of ['vmm-b', 'vcenter-b']) await world.lab.control.call('lab.cutConnections', { endpoint });
+      await seconds(world, 150);
+      await planner.stop();
+
+      for (const name of ['erp-web', 'shop-web']) {
+        expect(longestGapMs(await pointTimes(world, name, began)), name).to.be.below(20_000);
+        const journal = await world.engine.core.journals.journal('site-b', await world.itemId(name));
+        expect(journal.pending().length, name).to.be.below(2);
+        await world.do('sync.now', { target: name });
+        expect(await replicaDiffers(world, name), name).to.equal(undefined);
+      }
+    });
+  }
+
+  it('that does not answer is told once, and once more when it does', async () => {
+    await using world = await World.create();
+    await world.engine.call('policy.put', { name: 'tight', rpoSeconds: 30, intervalSeconds: 10 });
+    await world.protect(['shop-web'], { policy: 'tight' });
+    const planner = world.engine.startPlanner();
+    await world.lab.control.call('lab.addFault', {
+      rule: { method: '*', endpoint: 'vcenter-b', act: { error: 'CONNECTION_REFUSED' } },
+    });
+    await seconds(world, 200);
+    await world.lab.control.call('lab.clearFaults', {});
+    await seconds(world, 250);
+    await planner.stop();
+
+    const events = (await world.engine.call('event.list', { limit: 1_000 })) as { kind: string }[];
+    const kinds = events.map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind.startsWith('apply.'))).to.deep.equal(['apply.failed', 'apply.resumed']);
+    expect(kinds).to.not.include.members(['cycle.failed', 'rpo.violated']);
+  });
+});
