@@ -31,17 +31,18 @@ export interface CycleReport {
 
 export const runCycle = (core: Core, request: CycleRequest): Promise<CycleReport> =>
   core.locks.with(`group ${request.group.id}`, request.signal, async () => {
-    await endReleases(core, request.group.id);
-    const policy = await getPolicy(core.store.db, request.group.policy);
-    const cycle = await openCycle(core, request);
     const interrupt = new AbortController();
-    core.activeCycles.set(cycle.id, { groupId: request.group.id, interrupt });
+    // Before its record is there: nobody is to take it for one that was left.
+    core.activeCycles.set(request.cycleId, { groupId: request.group.id, interrupt });
     try {
+      await endReleases(core, request.group.id);
+      const policy = await getPolicy(core.store.db, request.group.policy);
+      const cycle = await openCycle(core, request);
       const calledOff = AbortSignal.any([request.signal, interrupt.signal]);
       const prepared = await prepare(core, { ...request, signal: calledOff }, cycle);
       return await new CycleRun(core, request, policy, cycle, calledOff).execute(prepared);
     } finally {
-      core.activeCycles.delete(cycle.id);
+      core.activeCycles.delete(request.cycleId);
     }
   });
 

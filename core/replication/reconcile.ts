@@ -18,7 +18,7 @@ const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
 
 /** Seals decide: what is sealed becomes a point, the rest is given up. Needs nobody's answer: it may be the last point before a site was lost. */
 export const settleCycles = async (core: Core): Promise<void> => {
-  for (const cycle of await leftCycles(core)) await settleCycle(core, cycle);
+  for (const cycle of await leftCycles(core)) if (!isUnderWay(core, cycle)) await settleCycle(core, cycle);
 };
 
 /** Gives back what cycles hold that nobody runs any more. None waits for another: an endpoint that does not answer is asked again the next time. */
@@ -34,6 +34,10 @@ const leftCycles = async (core: Core): Promise<CycleRecord[]> => {
     if (!core.activeCycles.has(cycle.id) && !(isJobBound(cycle) && (await jobLives(core, cycle)))) left.push(cycle);
   return left;
 };
+
+/** What one cycle of a group gives back, the next one may be about to rely on. */
+const isUnderWay = (core: Core, { groupId }: CycleRecord): boolean =>
+  [...core.activeCycles.values()].some((active) => active.groupId === groupId);
 
 const jobLives = async (core: Core, cycle: CycleRecord): Promise<boolean> => {
   const job = await findJob(core.store.db, cycle.id.split('/')[0] ?? '');
@@ -71,6 +75,7 @@ const partsOf = async (core: Core, cycle: CycleRecord): Promise<{ items: Item[];
 
 /** The next cycle of the group ends it, and gives back by itself what stands in its way. */
 const releaseLeft = async (core: Core, cycle: CycleRecord, signal: AbortSignal): Promise<void> => {
+  if (isUnderWay(core, cycle)) return;
   const interrupt = new AbortController();
   const done = releaseParts(core, cycle, AbortSignal.any([signal, interrupt.signal])).catch((error: unknown) => {
     if (!isDrError(error) || signal.aborted) throw error;
@@ -160,7 +165,8 @@ export const sweepOrphans = async (
     try {
       const session = await openEndpoint(core, endpoint, signal);
       const call = () => callFor(core, `sweep/${endpoint}`, signal);
-      swept.snapshots += await releaseOrphans(core, session, call);
+      const snapshots = await releaseOrphans(core, session, call);
+      swept.snapshots += snapshots;
       const forks = session.target?.forks;
       for await (const fork of forks?.list(call()) ?? []) {
         if (!(await isLeftover(core, fork))) continue;
