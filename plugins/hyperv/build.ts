@@ -187,5 +187,4 @@ export const bootFrom = async (
   await fabric.run(host, steps, call);
 };
 
-export const hostOf = (hosts: readonly string[], place: PlaceId | undefined): string | undefined =>
-  place === undefined ? hosts[0] : hosts.find((host) => hostPlace(host) === place);
+export const hostOf = (hosts: readonly string[], place: PlaceId): string | undefined => hosts.find((host) => hostPlace(host) === place);

@@ -41,7 +41,7 @@ const sharedVolumes = async (fabric: Fabric, call: Call): Promise<Storage[]> => 
 };
 
 /** Hosts under VMM need not be a cluster. */
-const withoutCluster = (error: unknown): readonly PsRow[] => {
+export const withoutCluster = (error: unknown): readonly PsRow[] => {
   if (isDrError(error, 'PROTOCOL_ERROR', 'HOST_BUSY', 'NOT_FOUND')) return [];
   throw error;
 };

@@ -24,9 +24,9 @@ import { type Look, lookAt } from './look.ts';
 import { drivesOf, powerOf } from './machine.ts';
 import { changeMarks } from './marks.ts';
 import type { Marks, ReplicaMark } from './notes.ts';
-import { type Storage, storages } from './places.ts';
+import { type Storage, storages, withoutCluster } from './places.ts';
 import { assertNoForeign, assertOff, ownReplica, placedAs } from './replica.ts';
-import { text } from './rows.ts';
+import { member, number, text } from './rows.ts';
 import { vendorOf } from './vendor.ts';
 
 export interface Ground {
@@ -73,7 +73,7 @@ const isMadeBy = ({ replica, building }: Marks, id: MachineId, operation: string
 /** The storage that was asked for and a host that has it, else the one with most room. */
 const placeOf = async (fabric: Fabric, { storage, host }: ReplicaRequest, call: Call): Promise<{ host: string; storage: Storage }> => {
   const [all, hosts] = [await storages(fabric, call), await fabric.hosts(call)];
-  const wantedHost = hostOf(hosts, host);
+  const wantedHost = host === undefined ? await emptiest(fabric, hosts, call) : hostOf(hosts, host);
   if (wantedHost === undefined)
     throw new DrError('NOT_FOUND', `there is no host ${host} that is up`, { context: { kind: 'host', place: host ?? '' } });
   const fits = (one: Storage) => one.host === undefined || (host === undefined ? hosts.includes(one.host) : one.host === wantedHost);
@@ -85,6 +85,33 @@ const placeOf = async (fabric: Fabric, { storage, host }: ReplicaRequest, call: 
     context: { kind: 'storage', place: storage ?? '' },
   });
 };
+
+/**
+ * Where the machines that are there would need the least memory if all of them ran: until commit a replica stays where it is made, and a failover
+ * starts all of them at once.
+ */
+const emptiest = async (fabric: Fabric, hosts: readonly string[], call: Call): Promise<string | undefined> => {
+  const takers = fabric.isShared ? await clusterHosts(fabric, hosts, call) : [];
+  if (takers.length < 2) return takers[0] ?? hosts[0];
+  const loads = await Promise.allSettled(
+    takers.map(async (host) => {
+      const rows = await fabric.rows(host, [{ cmdlet: 'Get-VM', params: {}, select: ['MemoryStartup'] }], call);
+      return { host, bytes: rows.reduce((sum, row) => sum + number(row, 'MemoryStartup'), 0) };
+    }),
+  );
+  const known = loads.flatMap((load) => (load.status === 'fulfilled' ? [load.value] : []));
+  return known.toSorted((a, b) => a.bytes - b.bytes)[0]?.host ?? takers[0];
+};
+
+/** Those of its cluster that take new machines, which a paused one does not; none where there is no cluster. */
+const clusterHosts = async (fabric: Fabric, hosts: readonly string[], call: Call): Promise<string[]> => {
+  const steps: Step[] = [{ cmdlet: 'Get-ClusterNode', params: {}, select: ['Name', 'State'] }];
+  const rows = await fabric.onAny((host) => fabric.rows(host, steps, call).catch(withoutCluster), call);
+  const up = rows.filter((row) => member(row, 'State') === 'Up').map((row) => shortHost(text(row, 'Name')));
+  return hosts.filter((host) => up.includes(shortHost(host)));
+};
+
+const shortHost = (name: string): string => name.split('.')[0]?.toLowerCase() ?? '';
 
 const versionFindings = (spec: MachineSpec, kept: string | undefined): Finding[] => {
   const { version } = vendorOf(spec);

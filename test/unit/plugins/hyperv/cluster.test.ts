@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-import type { MachineId, Session } from '../../../../core/contract/index.ts';
+import type { MachineId, Placed, Session } from '../../../../core/contract/index.ts';
 import { callOf, crash, cutAtEach, epoch, errorOf, forkOf, forks, Ground, made, snapshotSource } from './ground.ts';
 
 const cluster = async () => {
@@ -14,6 +14,37 @@ const setHost = (ground: Ground, host: string, up: boolean) =>
   ground.estate.control.call('lab.setHost', { endpoint: 'endpoint', host, up });
 const advance = (ground: Ground, ms: number) => ground.estate.control.call('lab.advance', { ms });
 const take = (session: Session, id: MachineId) => snapshotSource(session).createSnapshot([id], crash(), callOf());
+
+const nodeOf = ({ machine }: Placed): string => (machine.host ?? '').replace('host/', '');
+/** So many replicas of one machine, one after the other. */
+const replicas = async ({ session, spec }: Pick<Awaited<ReturnType<typeof cluster>>, 'session' | 'spec'>, count: number) => {
+  const nodes: string[] = [];
+  for (let nth = 1; nth <= count; nth++) {
+    const request = { name: `copy-${nth}`, nics: new Map() };
+    nodes.push(nodeOf(await session.target!.createReplica!(spec, request, callOf({ operationId: `make-${nth}` }))));
+  }
+  return nodes;
+};
+
+describe('replicas at a cluster', () => {
+  it('go where the machines that are there need least, for a failover starts all of them', async () => {
+    const { ground, ...made } = await cluster();
+    await using _ = ground;
+
+    // The first node has the source already.
+    expect(await replicas(made, 4)).to.deep.equal(['hv-2', 'hv-1', 'hv-2', 'hv-1']);
+  });
+
+  it('keep off a node that is paused', async () => {
+    const { ground, ...made } = await cluster();
+    await using _ = ground;
+    using _paused = ground.rewrite((row, { cmdlet }) =>
+      cmdlet === 'Get-ClusterNode' && row['Name'] === 'hv-2' ? { ...row, State: { name: 'Paused', value: 2 } } : row,
+    );
+
+    expect(await replicas(made, 2)).to.deep.equal(['hv-1', 'hv-1']);
+  });
+});
 
 describe('a machine of a cluster', () => {
   it('that moves before a step or after it has its cycle all the same, or says that it has moved', async () => {
@@ -65,9 +96,10 @@ describe('a machine of a cluster', () => {
 
   it('is not gone because its node is down: nobody deletes, discards or forgets it', async () => {
     await using one = await made({ kind: 'cluster' });
-    const { ground, session, replica } = one;
+    const { ground, session, replica, placed } = one;
+    const node = nodeOf(placed);
     const fork = await forkOf(one);
-    await setHost(ground, 'hv-1', false);
+    await setHost(ground, node, false);
     await advance(ground, 60_000);
 
     for (const work of [
@@ -78,9 +110,9 @@ describe('a machine of a cluster', () => {
     ]) {
       const error = await errorOf(work());
       expect(error.code).to.equal('CONNECTION_REFUSED');
-      expect(error.message).to.include('hv-1');
+      expect(error.message).to.include(node);
     }
-    await setHost(ground, 'hv-1', true);
+    await setHost(ground, node, true);
     await advance(ground, 60_000);
     await forks(session).discard(fork.id, callOf());
     expect((await session.inventory.getMachine(replica, callOf())).name).to.equal('copy');
