@@ -112,7 +112,9 @@ const cancelOne = async (core: Core, flow: Flow, id: ItemId, startSource: boolea
     }
     const look = await lookAt(core, item.source, operationId, signal);
     if (!look.reachable) return { active: 'unknown' };
-    return { active: isSeenOff(look) ? 'neither' : { site: item.state.direction.from } };
+    // One that was off before is back as it was.
+    const wasOff = item.state.failover?.sourceConfirmedOff === true && item.state.failover.sourceWasOn !== true;
+    return { active: isSeenOff(look) && !wasOff ? 'neither' : { site: item.state.direction.from } };
   });
   // V4: whether the tracker survived is seen by the next cycle: TRACKING_LOST turns it into a comparison.
   await transition(core, flow, `cancelled ${id}`, id, (item) => cancelled(item, { is: 'Delta' }, active), {

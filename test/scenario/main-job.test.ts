@@ -184,6 +184,26 @@ describe('the main job', () => {
     await expectSound(world);
   });
 
+  it('cancel leaves a machine off that was off before, and one that stays off because somebody wants it so is not called running', async () => {
+    for (const { before, startSource, after, active } of [
+      { before: 'off', startSource: true, after: 'off', active: { site: 'site-a' } },
+      { before: 'on', startSource: false, after: 'off', active: 'neither' },
+      { before: 'on', startSource: true, after: 'on', active: { site: 'site-a' } },
+    ] as const) {
+      await using world = await World.create();
+      await world.protect(['shop-web']);
+      const { source } = await world.item('shop-web');
+      if (before === 'off') await world.lab.control.call('lab.power', { machine: source.machine, to: 'off' });
+      await world.do('failover.planned', { target: 'shop-web' });
+
+      await world.do('failover.cancel', { target: 'shop-web', startSource });
+
+      const seen = `${before}, ${startSource}`;
+      expect((await world.item('shop-web')).state.active, seen).to.deep.equal(active);
+      expect((await world.machine('shop-web', 'vcenter-a')).power, seen).to.equal(after);
+    }
+  });
+
   it('re-protect after an unplanned failover to an older point keeps the old disks as a divergent point', async () => {
     await using world = await World.create();
     await world.protect(['erp-web']);
