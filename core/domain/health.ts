@@ -94,7 +94,9 @@ export const healthOf = (item: Item, facts: HealthFacts): Health => {
     'split-brain',
     'critical',
     'two copies of the machine run',
-    `run resolve --keep ${state.direction.from} or --keep ${state.direction.to}`,
+    state.protection === 'CommitPending'
+      ? `run resolve --keep ${state.direction.to}, or failover cancel to go back to ${state.direction.from}`
+      : `run resolve --keep ${state.direction.from} or --keep ${state.direction.to}`,
   );
   add(
     state.active === 'neither',

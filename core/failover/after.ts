@@ -1,11 +1,11 @@
 // What follows a failover: another point, back, or for good.
-import type { ItemId } from '../contract/index.ts';
+import { DrError, type ItemId } from '../contract/index.ts';
 import { begin, cancelled, committed, dropFork, reverseInfo, started } from '../domain/decide.ts';
 import type { Active, Item } from '../domain/item.ts';
 import type { Flow, Verb } from '../flow/flow.ts';
 import { commitChange, itemNow, transition } from '../replication/changes.ts';
 import { type Core, facetOf, fencedCall, replicaOf, sourceOf } from '../replication/core.ts';
-import { isSeenOff, lookAt } from '../replication/look.ts';
+import { isSeenOff, lookAt, patienceMs } from '../replication/look.ts';
 import { replicatorOf } from '../replication/replicators.ts';
 import { awaitBoot, powerOnFork } from './boot.ts';
 import { concluded, eachMember, leaveFailed, type MemberResults } from './members.ts';
@@ -38,6 +38,7 @@ export const createChangePoint = (core: Core): Verb<Members & { readonly selecto
   name: 'change-point',
   run: async (flow, input) => {
     const results = await eachMember(input.items, async (id) => {
+      await assertSourceDown(core, flow, id);
       await transition(core, flow, `begin ${id}`, id, (item, facts) => begin(item, 'change-point', facts), {
         kind: 'failover.changing-point',
         level: 'warning',
@@ -72,6 +73,20 @@ export const createChangePoint = (core: Core): Verb<Members & { readonly selecto
   },
   failed: (flow, input) => leaveFailed(flow, input.items),
 });
+
+/** Where both were seen running, the source is left, and what is started anew would be a second copy that we have made (promise 3). */
+const assertSourceDown = (core: Core, flow: Flow, id: ItemId): Promise<null> =>
+  flow.step(`source of ${id}`, async ({ operationId, signal }) => {
+    const item = await itemNow(core, id);
+    if (item.state.active !== 'both') return null;
+    const look = await lookAt(core, item.source, operationId, signal, patienceMs(1));
+    if (!look.reachable || look.machine?.power !== 'on') return null;
+    const { from, to } = item.state.direction;
+    throw new DrError('OPERATION_NOT_ALLOWED', `change-point of ${item.name} is not possible: its source runs at ${from} too`, {
+      context: { item: id, endpoint: item.source.endpoint, operation: 'change-point' },
+      hint: `run resolve --keep ${to} first, which stops it, or failover cancel to go back to it`,
+    });
+  });
 
 /** Who is active does not change with the point. */
 const changedTo = (item: Item, point: string): Item => {

@@ -184,6 +184,30 @@ describe('the main job', () => {
     await expectSound(world);
   });
 
+  it('change point starts nothing beside a source that came back and runs, and does so once one of them is chosen', async () => {
+    await using world = await World.create();
+    await world.protect(['shop-web']);
+    const points = await makePoints(world, 'shop-web', 2);
+    const link = (up: boolean) => world.lab.control.call('lab.setLink', { site: 'site-a', up });
+    await link(false);
+    await world.do('failover.unplanned', { target: 'shop-web', sourceIs: 'unreachable' });
+    await link(true);
+    await world.engine.call('sweep', {});
+    expect((await world.item('shop-web')).state.active).to.equal('both');
+    const seen = (await world.status()).violations.length;
+
+    const refused = await world.run('failover.change-point', { target: 'shop-web', point: points[0]?.id ?? '' });
+
+    expect(refused.error).to.deep.include({ code: 'OPERATION_NOT_ALLOWED' });
+    expect(refused.error?.hint).to.contain('resolve --keep site-b');
+    expect((await world.item('shop-web')).state.protection).to.equal('CommitPending');
+    expect((await world.status()).violations).to.have.length(seen);
+
+    await world.do('resolve', { target: 'shop-web', keep: 'site-b' });
+    await world.do('failover.change-point', { target: 'shop-web', point: points[0]?.id ?? '' });
+    expect((await world.status()).violations).to.have.length(seen);
+  });
+
   it('cancel leaves a machine off that was off before, and one that stays off because somebody wants it so is not called running', async () => {
     for (const { before, startSource, after, active } of [
       { before: 'off', startSource: true, after: 'off', active: { site: 'site-a' } },
