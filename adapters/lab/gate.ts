@@ -79,7 +79,8 @@ export class Gate {
   async pass<T>(call: GateCall, work: (asked: Asked) => T | Promise<T>): Promise<T> {
     const { connection, method, endpoint } = call;
     if (this.#msPerCall > 0) this.estate.timeline.advance(this.#msPerCall);
-    await this.assertReachable(endpoint, call);
+    const silence = this.assertReachable(endpoint, call);
+    if (silence) await silence;
     call.assertAllowed?.();
     const acts = this.faults.match(method, { ...call.args, endpoint }, this.estate.random);
     for (const act of acts) await this.#before(call, act);
@@ -89,12 +90,15 @@ export class Gate {
     return result;
   }
 
-  /** Throws CONNECTION_REFUSED while the endpoint's site has burned or its link is cut, and never returns while that is silent. */
-  async assertReachable(name: string, { connection, signal }: Pick<GateCall, 'connection' | 'signal'>): Promise<void> {
+  /**
+   * Throws CONNECTION_REFUSED while the endpoint's site has burned or its link is cut. Where that is silent it gives what is then waited for, which
+   * ends with the connection or the call; where there is nothing to wait for, what follows is done at once.
+   */
+  assertReachable(name: string, { connection, signal }: Pick<GateCall, 'connection' | 'signal'>): Promise<never> | undefined {
     const { site } = this.estate.endpoint(name);
     const { burned, linkCut } = this.estate.sites.get(site)!;
-    if (!burned && !linkCut) return;
-    if (linkCut === 'silent') await never(connection.ended, signal);
+    if (!burned && !linkCut) return undefined;
+    if (linkCut === 'silent') return never(connection.ended, signal);
     throw new DrError('CONNECTION_REFUSED', `endpoint ${name} does not answer`, { context: { endpoint: name, site } });
   }
 

@@ -134,7 +134,8 @@ export class Vcenter {
   async #route(request: WireRequest, passing: Passing): Promise<WireAnswer> {
     const { pathname } = new URL(request.url, 'https://vcenter.invalid');
     try {
-      await this.#gate.assertReachable(this.endpoint.name, passing);
+      const silence = this.#gate.assertReachable(this.endpoint.name, passing);
+      if (silence) await silence;
       // Below it too: node-vsphere-soap calls where it found the WSDL, /sdk/vimService.wsdl.
       if (pathname === '/sdk' || (pathname.startsWith('/sdk/') && request.method === 'POST')) return await this.#soap(request, passing);
       if (pathname === '/sdk/vimServiceVersions.xml') return answer(200, VERSIONS, 'text/xml');

@@ -100,7 +100,8 @@ export class VcenterProxy {
     const { endpoint, estate, dispatcher } = this.#parts.twin;
     estate.timeline.noteActivity();
     const signal = request.signal ? AbortSignal.any([request.signal, connection.ended]) : connection.ended;
-    await dispatcher.gate.assertReachable(endpoint.name, { connection, signal });
+    const silence = dispatcher.gate.assertReachable(endpoint.name, { connection, signal });
+    if (silence) await silence;
     try {
       const call = readCall(parseEnvelope(String(request.body)));
       const machine = this.#parts.twin.owner(call.on)?.id;
