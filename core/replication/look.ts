@@ -37,6 +37,18 @@ export const lookAt = async (
   }
 };
 
+/** So many machines may be let go at once. */
+const MANY = 1_000;
+
+/** Asked before what may take long: a site that is gone for good is no reason to wait for it. Throws CONNECTION_REFUSED. */
+export const answering = async (core: Core, side: Side, operationId: string, signal: AbortSignal): Promise<EndpointSession> => {
+  const look = await lookAt(core, side, operationId, signal, patienceMs(MANY));
+  if (look.reachable) return look.session;
+  throw new DrError('CONNECTION_REFUSED', `endpoint ${side.endpoint} cannot be reached (${look.because})`, {
+    context: { endpoint: side.endpoint, machine: side.machine },
+  });
+};
+
 const openWithin = async (core: Core, endpoint: string, signal: AbortSignal, withinMs: number): Promise<EndpointSession> => {
   if (withinMs === Number.POSITIVE_INFINITY) return openEndpoint(core, endpoint, signal);
   const [late, done] = [new AbortController(), new AbortController()];

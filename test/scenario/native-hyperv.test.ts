@@ -57,6 +57,22 @@ const expectSound = async (world: World): Promise<void> => {
 };
 
 describe('native replication of Hyper-V hosts', () => {
+  it('waits for no host of a silent site: neither a failover nor who lets the machine go', async () => {
+    for (const [operation, input] of [
+      ['failover.unplanned', { sourceIs: 'unreachable' }],
+      ['unprotect', {}],
+    ] as const) {
+      await using world = await nativeWorld();
+      await world.advance(HOUR);
+      await world.lab.control.call('lab.setLink', { site: 'site-a', up: false, silent: true });
+      const began = world.lab.clock.now();
+
+      await world.do(operation, { target: 'crm', ...input });
+
+      expect(world.lab.clock.now() - began, operation).to.be.below(35_000);
+    }
+  });
+
   it('goes there and back without a byte lost: test, planned failover, commit into re-protect, failback', async function () {
     this.timeout(60_000);
     await using world = await nativeWorld();

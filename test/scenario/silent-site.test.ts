@@ -92,6 +92,19 @@ describe('a site that falls silent', () => {
     expect(ms).to.be.below(LOOK_MS + 10_000);
   });
 
+  it('is left alone by who lets its machines go, and what is left there is told', async () => {
+    await using world = await World.create();
+    await world.protect(GROUP);
+    await link(world, false);
+
+    const [ms, job] = await took(world, () => world.run('unprotect', { target: 'all' }));
+
+    expect(job.state).to.equal('Succeeded');
+    expect(ms).to.be.below(35_000);
+    expect(JSON.stringify(job.result)).to.contain('change tracking at vmm-a');
+    expect(await world.engine.call('group.list', {})).to.deep.equal([]);
+  });
+
   it('keeps no engine from starting, and its machines are looked at again once it is back', async () => {
     await using world = await World.create();
     await world.protect(GROUP);
@@ -241,9 +254,10 @@ describe('a recovery endpoint', () => {
     await world.lab.control.call('lab.addFault', {
       rule: { method: '*', endpoint: 'vcenter-b', act: { error: 'CONNECTION_REFUSED' } },
     });
-    await seconds(world, 200);
+    // Tried again after one minute, and then after two.
+    await seconds(world, 100);
     await world.lab.control.call('lab.clearFaults', {});
-    await seconds(world, 250);
+    await seconds(world, 200);
     await planner.stop();
 
     const events = (await world.engine.call('event.list', { limit: 1_000 })) as { kind: string }[];

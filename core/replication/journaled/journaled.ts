@@ -1,7 +1,7 @@
-import { callFor, drainCycles, fencedCall, openEndpoint } from '../core.ts';
-import { lookAt, patienceMs } from '../look.ts';
+import { callFor, drainCycles, fencedCall } from '../core.ts';
+import { answering } from '../look.ts';
 import type { Replicator } from '../replicator.ts';
-import { shutDownSource, sourceUnreachable } from '../source-off.ts';
+import { shutDownSource } from '../source-off.ts';
 import { cycleNow, lastPass, setPaused, verify } from './cycles.ts';
 import { assertConnectable, bringUp, discard, keepRunning, promote } from './fork.ts';
 import { bringUpInPlace } from './in-place.ts';
@@ -11,9 +11,6 @@ import { choosePoint, selectPoint } from './points.ts';
 import { reverse } from './reverse.ts';
 import { assertUnwritten } from './written.ts';
 
-/** So many machines may be forgotten at once. */
-const MANY = 1_000;
-
 /** The engine moves the bytes: cycles into a journal of sealed points, forks on the replica's disks. */
 export const JOURNALED: Replicator = {
   assess,
@@ -21,10 +18,7 @@ export const JOURNALED: Replicator = {
   firstCopy,
   forget: async (core, item, { keepReplica, operationId, signal }, attempt) => {
     await attempt(`change tracking at ${item.source.endpoint}`, async () => {
-      // Asked first: what follows may take long, and a site that is gone for good is no reason to wait for it.
-      const look = await lookAt(core, item.source, operationId, signal, patienceMs(MANY));
-      if (!look.reachable) throw sourceUnreachable(item, look);
-      const { session } = look;
+      const session = await answering(core, item.source, operationId, signal);
       const call = () => callFor(core, operationId, signal);
       await session.source?.keepBaselines(item.source.machine, new Map(), call());
       await session.source?.disableTracking(item.source.machine, call());
@@ -33,7 +27,7 @@ export const JOURNALED: Replicator = {
     if (!keepReplica && item.replica && !item.traits.replicaAdopted) {
       const replica = item.replica;
       await attempt(`replica ${replica.name} at ${replica.endpoint}`, async () => {
-        const session = await openEndpoint(core, replica.endpoint);
+        const session = await answering(core, replica, operationId, signal);
         await session.target?.deleteReplica?.(replica.machine, fencedCall(core, item, operationId, signal));
       });
     }

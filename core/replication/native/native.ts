@@ -3,6 +3,7 @@ import type { Item } from '../../domain/item.ts';
 import type { Flow } from '../../flow/flow.ts';
 import { itemNow } from '../changes.ts';
 import { type Core, callFor, fencedCall, openEndpoint } from '../core.ts';
+import { answering } from '../look.ts';
 import type { Cycled, Doing, Replicator } from '../replicator.ts';
 import { shutDownSource } from '../source-off.ts';
 import { assertConnectable, bringUp, discard, keepRunning, lastPass, newestPoint, promote } from './failover.ts';
@@ -20,8 +21,10 @@ export const NATIVE: Replicator = {
   forget: async (core, item, how, attempt) => {
     const ends: readonly End[] = item.replica ? ['source', 'replica'] : ['source'];
     for (const end of ends) {
-      const { endpoint, machine } = sideOf(item, end);
+      const side = sideOf(item, end);
+      const { endpoint, machine } = side;
       await attempt(`replication at ${endpoint}`, async () => {
+        await answering(core, side, how.operationId, how.signal);
         if (end === 'replica' && !item.native) await markUnfinished(core, item, how);
         const call = fencedCall(core, item, how.operationId, how.signal);
         await (await pairAt(core, endpoint)).remove(machine, call);
