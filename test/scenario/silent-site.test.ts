@@ -46,7 +46,10 @@ const took = async <T>(world: World, work: () => Promise<T>): Promise<readonly [
   return [world.lab.clock.now() - began, result];
 };
 
-describe('a site that falls silent', () => {
+describe('a site that falls silent', function () {
+  // Minutes of the world, second by second.
+  this.timeout(120_000);
+
   const moments = [
     { when: 'before a cycle has looked at its machines', at: /^plugin\.(ps\.Get|vim\.Retrieve|inventory\.)/ },
     { when: 'while a cycle takes its snapshots', at: /^plugin\.(vim\.CreateSnapshot_Task|ps\.CreateSnapshot|snapshot\.create)/ },
@@ -141,7 +144,10 @@ const longestGapMs = (times: readonly number[]): number => Math.max(...times.sli
 const silence = (world: World, endpoint: string) =>
   world.lab.control.call('lab.addFault', { rule: { method: '*', endpoint, act: { stall: true } } });
 
-describe('an endpoint that falls silent', () => {
+describe('an endpoint that falls silent', function () {
+  // Minutes of the world, second by second.
+  this.timeout(120_000);
+
   it('costs machines of others no recovery point, however many of its own wait for it', async () => {
     const [dark, alsoDark] = [numbered('web', 8), numbered('db', 8)];
     await using world = await World.create({ spec: crowded({ 'vcenter-a': dark, 'vmm-a': alsoDark }) });
@@ -216,7 +222,10 @@ describe('an endpoint that falls silent', () => {
   }
 });
 
-describe('a recovery endpoint', () => {
+describe('a recovery endpoint', function () {
+  // Minutes of the world, second by second.
+  this.timeout(120_000);
+
   for (const [how, act] of [
     ['refuses', { error: 'CONNECTION_REFUSED' }],
     ['is silent', { stall: true }],
