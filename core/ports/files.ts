@@ -2,7 +2,10 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { DrError } from '../contract/index.ts';
 
-/** Reads and writes are positional and complete: a short read means the end of the file, a write is whole or throws. */
+/**
+ * Reads and writes are positional and complete: a short read means the end of the file, a write is whole or throws. What the system refuses comes
+ * as a DrError that names the path.
+ */
 export interface File {
   /** Returns the number of bytes read; less than asked for only at the end of the file. */
   read(position: number, into: Uint8Array): Promise<number>;
@@ -35,7 +38,12 @@ const translate = (error: unknown, path: string): unknown => {
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new DrError('JOURNAL_FULL', `no space left to write ${path}`, { context: { path }, cause: error });
   if (code === 'ENOENT') return new DrError('NOT_FOUND', `no file ${path}`, { context: { path, kind: 'file' }, cause: error });
-  return error;
+  if ((error as NodeJS.ErrnoException).errno === undefined) return error;
+  return new DrError('INTERNAL', `the system cannot do what ${path} needs: ${(error as Error).message}`, {
+    hint: 'look at the disk that holds it, at its rights, and at the log of the system',
+    context: { path },
+    cause: error,
+  });
 };
 
 const attempt = async <T>(path: string, run: () => Promise<T>): Promise<T> => {
@@ -55,14 +63,16 @@ class SystemFile implements File {
     this.#path = path;
   }
 
-  async read(position: number, into: Uint8Array): Promise<number> {
-    let done = 0;
-    while (done < into.length) {
-      const { bytesRead } = await this.#handle.read(into, done, into.length - done, position + done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return done;
+  read(position: number, into: Uint8Array): Promise<number> {
+    return attempt(this.#path, async () => {
+      let done = 0;
+      while (done < into.length) {
+        const { bytesRead } = await this.#handle.read(into, done, into.length - done, position + done);
+        if (bytesRead === 0) break;
+        done += bytesRead;
+      }
+      return done;
+    });
   }
 
   write(position: number, data: Uint8Array): Promise<void> {
@@ -76,8 +86,8 @@ class SystemFile implements File {
     return attempt(this.#path, () => this.#handle.truncate(sizeBytes));
   }
 
-  async sizeBytes(): Promise<number> {
-    return (await this.#handle.stat()).size;
+  sizeBytes(): Promise<number> {
+    return attempt(this.#path, async () => (await this.#handle.stat()).size);
   }
 
   sync(): Promise<void> {
@@ -85,7 +95,7 @@ class SystemFile implements File {
   }
 
   close(): Promise<void> {
-    return this.#handle.close();
+    return attempt(this.#path, () => this.#handle.close());
   }
 }
 
@@ -94,14 +104,14 @@ const FLAGS = { read: 'r', update: 'r+', create: 'w+' } as const;
 export const systemFiles: Files = {
   open: (path, how) => attempt(path, async () => new SystemFile(await open(path, FLAGS[how]), path)),
   rename: (from, to) => attempt(from, () => rename(from, to)),
-  remove: (path) => rm(path, { recursive: true, force: true }),
+  remove: (path) => attempt(path, () => rm(path, { recursive: true, force: true })),
   makeDirectory: (path) => attempt(path, async () => void (await mkdir(path, { recursive: true }))),
   list: async (path) => {
     try {
       return (await readdir(path)).sort();
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return [];
-      throw error;
+      throw translate(error, path);
     }
   },
   exists: async (path) => {
@@ -110,15 +120,16 @@ export const systemFiles: Files = {
       return true;
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return false;
-      throw error;
+      throw translate(error, path);
     }
   },
-  syncDirectory: async (path) => {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
+  syncDirectory: (path) =>
+    attempt(path, async () => {
+      const handle = await open(path, 'r');
+      try {
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    }),
 };
