@@ -1,9 +1,10 @@
 // Brings replicas forward behind the cycles: a target that does not answer, or is slow, costs no recovery point.
-import { type DrError, type ItemId, isDrError } from '../contract/index.ts';
+import { asDrError, type DrError, type ItemId, isDrError } from '../contract/index.ts';
 import type { Item } from '../domain/item.ts';
 import type { ReplicationPolicy } from '../domain/policy.ts';
 import { Limiter } from '../host/limiter.ts';
-import { type Core, emit } from './core.ts';
+import { findItem } from '../state/items.ts';
+import { type Core, emit, unattended } from './core.ts';
 import { applySealed, pruneHistory } from './replica.ts';
 
 const MAX_APPLIES_PER_ENDPOINT = 8;
@@ -31,7 +32,7 @@ export class Applies {
   begin(item: Item, wanted: Wanted): void {
     const notBeforeMs = this.#failed.get(item.id)?.notBeforeMs ?? 0;
     if (this.#running.has(item.id) || this.#core.runtime.clock.now() < notBeforeMs) return;
-    const done = this.#placed(item, wanted).finally(() => this.#running.delete(item.id));
+    const done = unattended(this.#core, `apply of ${item.name}`, this.#placed(item, wanted)).finally(() => this.#running.delete(item.id));
     this.#running.set(item.id, done);
   }
 
@@ -61,14 +62,15 @@ export class Applies {
       await pruneHistory(this.#core, id, policy, this.#signal);
       if (this.#failed.delete(id)) await this.#tell(name, 'apply.resumed', 'info', `points of ${name} are applied again`);
     } catch (error) {
-      if (this.#signal.aborted) return;
-      if (!isDrError(error)) throw error;
+      if (this.#signal.aborted || !(await findItem(this.#core.store.db, id))) return;
+      const known = asDrError(error);
       const count = (this.#failed.get(id)?.count ?? 0) + 1;
       const minutes = RETRY_MINUTES[Math.min(count, RETRY_MINUTES.length) - 1] ?? 10;
       this.#failed.set(id, { count, notBeforeMs: this.#core.runtime.clock.now() + minutes * 60_000 });
-      onFailure(error);
+      onFailure(known);
       if (count === 1)
-        await this.#tell(name, 'apply.failed', 'warning', `points of ${name} cannot be applied yet: ${error.message}`, error);
+        await this.#tell(name, 'apply.failed', 'warning', `points of ${name} cannot be applied yet: ${known.message}`, known);
+      if (!isDrError(error)) throw error;
     }
   }
 

@@ -79,6 +79,12 @@ export const callFor = (core: Pick<Core, 'runtime'>, operationId: string, signal
 export const fencedCall = (core: Pick<Core, 'runtime'>, item: Pick<Item, 'epoch'>, operationId: string, signal: AbortSignal): Call =>
   callFor(core, operationId, signal, item.epoch);
 
+/** Work that nobody waits for. What it throws is a fault of ours, or of this computer: it is told, and does not end the engine for all the others. */
+export const unattended = (core: Pick<Core, 'runtime'>, what: string, work: Promise<void>): Promise<void> =>
+  work.catch((error: unknown) => {
+    core.runtime.log.warn('unexpected failure', { what, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  });
+
 export const emit = (core: Pick<Core, 'store' | 'runtime'>, event: Omit<EventInput, 'at'>): Promise<void> =>
   recordEvent(core.store.db, { at: nowIso(core), ...event });
 
@@ -103,11 +109,11 @@ export const endReleases = async (core: Core, groupId: string): Promise<void> =>
   await Promise.allSettled(releases.map(({ done }) => done));
 };
 
-/** Ends the cycle that the group runs just now, and waits until it has ended: nothing is sealed behind the caller's back. */
+/** Ends the cycle that the group runs just now, and waits until it has ended: nothing is sealed behind the caller's back. Its endpoints are not waited for. */
 export const drainCycles = async (core: Core, groupId: string, signal: AbortSignal): Promise<void> => {
   for (const [id, cycle] of core.activeCycles) {
     if (cycle.groupId === groupId)
-      cycle.interrupt.abort(new DrError('ABORTED', `cycle ${id} gives way to a failover`, { context: { cycle: id } }));
+      cycle.interrupt.abort(new DrError('ABORTED', `cycle ${id} gives way to what was asked for its machines`, { context: { cycle: id } }));
   }
   await core.locks.with(`group ${groupId}`, signal, async () => {});
 };

@@ -1,7 +1,7 @@
 // Endpoints that are silent. Whether it is one host or all of it cannot be told; a look now and then finds out when it is back.
 import { type DrError, type ItemId, isDrError } from '../contract/index.ts';
 import type { Item } from '../domain/item.ts';
-import type { Core } from './core.ts';
+import { type Core, unattended } from './core.ts';
 import { lookAt, patienceMs } from './look.ts';
 
 const LOOK_EVERY_MS = 15_000;
@@ -39,11 +39,7 @@ export class DarkEndpoints {
       if (this.#looks.has(endpoint) || nowMs - lookedMs < LOOK_EVERY_MS) continue;
       const item = items.find(({ source }) => source.endpoint === endpoint);
       if (!item) this.#lookedMs.delete(endpoint);
-      else
-        this.#looks.set(
-          endpoint,
-          this.#lookAt(item, signal).finally(() => this.#looks.delete(endpoint)),
-        );
+      else this.#begin(item, signal);
     }
   }
 
@@ -51,8 +47,17 @@ export class DarkEndpoints {
     while (this.#looks.size > 0) await Promise.allSettled(this.#looks.values());
   }
 
+  #begin(item: Item, signal: AbortSignal): void {
+    const { endpoint } = item.source;
+    const done = unattended(this.#core, `look at ${endpoint}`, this.#lookAt(item, signal)).finally(() => this.#looks.delete(endpoint));
+    this.#looks.set(endpoint, done);
+  }
+
   async #lookAt({ source }: Item, signal: AbortSignal): Promise<void> {
-    const look = await lookAt(this.#core, source, `dark/${source.endpoint}`, signal, patienceMs(1));
+    const look = await lookAt(this.#core, source, `dark/${source.endpoint}`, signal, patienceMs(1)).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+      return { reachable: false } as const;
+    });
     if (look.reachable) this.#back(source.endpoint);
     else if (this.has(source.endpoint)) this.#lookedMs.set(source.endpoint, this.#core.runtime.clock.now());
   }

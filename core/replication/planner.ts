@@ -6,7 +6,7 @@ import { listItems } from '../state/items.ts';
 import { listNewestPoints } from '../state/points.ts';
 import { listGroups, listPolicies } from '../state/records.ts';
 import { Applies } from './applies.ts';
-import { type Core, emit } from './core.ts';
+import { type Core, emit, unattended } from './core.ts';
 import { runCycle } from './cycle.ts';
 import { DarkEndpoints } from './dark.ts';
 import { NativeObserver } from './native/observer.ts';
@@ -167,7 +167,7 @@ export class Planner {
       if (endpoints.some((endpoint) => this.#cyclesAt(endpoint) >= MAX_CYCLES_PER_ENDPOINT)) continue;
       if (this.#core.locks.isHeld(`group ${unit.group.id}`)) continue;
       this.#lastStartMs.set(unit.key, nowMs);
-      const done = this.#cycle(unit).finally(() => this.#running.delete(unit.key));
+      const done = unattended(this.#core, `cycle of ${unit.group.name}`, this.#cycle(unit)).finally(() => this.#running.delete(unit.key));
       this.#endpointsOf.set(unit.key, endpoints);
       this.#running.set(unit.key, { done, endpoints, isDark });
     }
@@ -209,14 +209,15 @@ export class Planner {
     } catch (error) {
       if (signal.aborted) return;
       this.#noteOutcome(unit.key, gaveWay(error));
-      if (!isDrError(error)) throw error;
+      const { code, message, hint } = asDrError(error);
       await emit(this.#core, {
         kind: 'cycle.failed',
-        level: 'warning',
+        level: code === 'ABORTED' ? 'info' : 'warning',
         subject: unit.group.name,
-        message: `cycle of ${unit.group.name} failed: ${error.message}`,
-        data: { code: error.code, hint: error.hint },
+        message: `cycle of ${unit.group.name} failed: ${message}`,
+        data: { code, hint },
       });
+      if (!isDrError(error)) throw error;
     }
   }
 
@@ -242,6 +243,16 @@ export class Planner {
     this.#failures.set(key, count);
     const minutes = RETRY_MINUTES[Math.min(count, RETRY_MINUTES.length) - 1] ?? 10;
     this.#notBeforeMs.set(key, this.#core.runtime.clock.now() + minutes * 60_000);
+  }
+
+  /** A journal that cannot be read is told elsewhere. */
+  async #backlogOf(item: Item): Promise<number> {
+    try {
+      return (await this.#core.journals.journal(item.state.direction.to, item.id)).pending().length;
+    } catch (error) {
+      if (!isDrError(error)) throw error;
+      return 0;
+    }
   }
 
   async #noteLateness(
@@ -275,7 +286,7 @@ export class Planner {
         continue;
       }
       const limit = policyOf(groups, policies, item)?.testBacklogPoints ?? Number.POSITIVE_INFINITY;
-      const backlog = (await this.#core.journals.journal(item.state.direction.to, item.id)).pending().length;
+      const backlog = await this.#backlogOf(item);
       if (backlog >= limit) await this.#hooks.endTest(item);
       else if (backlog >= limit * 0.8 && !this.#warned.has(item.id)) {
         this.#warned.add(item.id);

@@ -18,7 +18,15 @@ const isJobBound = (cycle: CycleRecord): boolean => cycle.kind !== 'regular';
 
 /** Seals decide: what is sealed becomes a point, the rest is given up. Needs nobody's answer: it may be the last point before a site was lost. */
 export const settleCycles = async (core: Core): Promise<void> => {
-  for (const cycle of await leftCycles(core)) if (!isUnderWay(core, cycle)) await settleCycle(core, cycle);
+  for (const cycle of await leftCycles(core)) {
+    if (isUnderWay(core, cycle)) continue;
+    try {
+      await settleCycle(core, cycle);
+    } catch (error) {
+      if (!isDrError(error)) throw error;
+      core.runtime.log.warn('a cycle that was left could not be settled yet', { cycle: cycle.id, error: error.message });
+    }
+  }
 };
 
 /** Gives back what cycles hold that nobody runs any more. None waits for another: an endpoint that does not answer is asked again the next time. */
@@ -119,24 +127,38 @@ export const reconcilePoints = async (
   for (const item of await listItems(core.store.db)) {
     // Its points are where its replica host has them.
     if (item.method === 'native') continue;
-    const journal = await core.journals.journal(item.state.direction.to, item.id);
-    const stored = new Map((await listPoints(core.store.db, item.id)).map((point) => [point.id, point]));
-    const present = new Set(journal.points.map((point) => point.point));
-    for (const point of journal.points) {
-      if (stored.has(point.point) || point.kind === 'divergent') continue;
-      if (options.accept || (await findCycle(core.store.db, point.cycle)))
-        await core.store.transaction((tx) => storePoint(tx, core, item.id, point));
-      else unknown.push(point.point);
+    try {
+      unknown.push(...(await reconcileItem(core, item, options)));
+    } catch (error) {
+      if (!isDrError(error)) throw error;
+      // One that cannot be read does not keep the others from failing over.
+      await emit(core, {
+        kind: 'journal.unreadable',
+        level: 'critical',
+        subject: item.name,
+        message: `the journal of ${item.name} at ${item.state.direction.to} cannot be read: ${error.message}`,
+        data: { code: error.code, hint: error.hint },
+      });
     }
-    await noteVanished(
-      core,
-      item,
-      [...stored.keys()].filter((id) => !present.has(id)),
-      journal.points.length,
-    );
   }
   await putMeta(core.store.db, 'readOnly', unknown.length > 0 ? `${unknown.length} recovery points are newer than the state store` : '');
   return { unknown };
+};
+
+/** Gives the points that the store cannot have known. */
+const reconcileItem = async (core: Core, item: Item, { accept }: { readonly accept: boolean }): Promise<string[]> => {
+  const unknown: string[] = [];
+  const journal = await core.journals.journal(item.state.direction.to, item.id);
+  const stored = new Map((await listPoints(core.store.db, item.id)).map((point) => [point.id, point]));
+  const present = new Set(journal.points.map((point) => point.point));
+  for (const point of journal.points) {
+    if (stored.has(point.point) || point.kind === 'divergent') continue;
+    if (accept || (await findCycle(core.store.db, point.cycle))) await core.store.transaction((tx) => storePoint(tx, core, item.id, point));
+    else unknown.push(point.point);
+  }
+  const gone = [...stored.keys()].filter((id) => !present.has(id));
+  await noteVanished(core, item, gone, journal.points.length);
+  return unknown;
 };
 
 /** Pruned between two writes, or lost with the journal's folder: the second is said aloud, and what is left is compared anew. */
