@@ -145,7 +145,7 @@ class CycleRun {
     this.#failures.set(id, error);
     return emit(this.#core, {
       kind: 'cycle.failed',
-      level: 'warning',
+      level: error.code === 'ABORTED' ? 'info' : 'warning',
       subject: name,
       message: `cycle of ${name} failed: ${error.message}`,
       data: { code: error.code, hint: error.hint, cycle: this.#cycle.id },

@@ -82,6 +82,8 @@ const partsOf = (id: SnapshotId): MoRef[] => id.split(SEPARATOR).map((value) => 
 const disableTracking = async (vcenter: Vcenter, id: MachineId, call: Call): Promise<void> => {
   const { 'config.extraConfig': extra } = await vcenter.props(vmRef(id), ['config.extraConfig'], call);
   if (readExtra(extra).get(TRACKING) !== vcenter.ownerId) return;
+  // Of a cycle that was called off: who lets the machine go then finds its snapshot.
+  await vcenter.awaitUnderWay(id, SNAPSHOTTING, call);
   const spec = { changeTrackingEnabled: false, extraConfig: extraOptions({ [TRACKING]: '' }) };
   await vcenter.task('ReconfigVM_Task', vmRef(id), { spec }, call);
 };

@@ -1,5 +1,6 @@
 import { callFor, drainCycles, fencedCall } from '../core.ts';
 import { answering } from '../look.ts';
+import { releaseOrphans } from '../orphans.ts';
 import type { Replicator } from '../replicator.ts';
 import { shutDownSource } from '../source-off.ts';
 import { cycleNow, lastPass, setPaused, verify } from './cycles.ts';
@@ -20,8 +21,11 @@ export const JOURNALED: Replicator = {
     await attempt(`change tracking at ${item.source.endpoint}`, async () => {
       const session = await answering(core, item.source, operationId, signal);
       const call = () => callFor(core, operationId, signal);
+      await releaseOrphans(core, session, call);
       await session.source?.keepBaselines(item.source.machine, new Map(), call());
       await session.source?.disableTracking(item.source.machine, call());
+      // A snapshot may have been on its way when its cycle was called off.
+      await releaseOrphans(core, session, call);
     });
     // A machine that was there before us is never deleted: its disks may be somebody's.
     if (!keepReplica && item.replica && !item.traits.replicaAdopted) {
