@@ -6,9 +6,9 @@ import { Limiter } from '../host/limiter.ts';
 import { findItem } from '../state/items.ts';
 import { type Core, emit, unattended } from './core.ts';
 import { applySealed, pruneHistory } from './replica.ts';
+import { pauseAfterMs } from './retry.ts';
 
 const MAX_APPLIES_PER_ENDPOINT = 8;
-const RETRY_MINUTES = [1, 2, 4, 8, 10] as const;
 
 interface Wanted {
   readonly policy: ReplicationPolicy;
@@ -65,8 +65,7 @@ export class Applies {
       if (this.#signal.aborted || !(await findItem(this.#core.store.db, id))) return;
       const known = asDrError(error);
       const count = (this.#failed.get(id)?.count ?? 0) + 1;
-      const minutes = RETRY_MINUTES[Math.min(count, RETRY_MINUTES.length) - 1] ?? 10;
-      this.#failed.set(id, { count, notBeforeMs: this.#core.runtime.clock.now() + minutes * 60_000 });
+      this.#failed.set(id, { count, notBeforeMs: this.#core.runtime.clock.now() + pauseAfterMs(count) });
       onFailure(known);
       if (count === 1)
         await this.#tell(name, 'apply.failed', 'warning', `points of ${name} cannot be applied yet: ${known.message}`, known);

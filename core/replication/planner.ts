@@ -10,13 +10,13 @@ import { type Core, emit, unattended } from './core.ts';
 import { runCycle } from './cycle.ts';
 import { DarkEndpoints } from './dark.ts';
 import { NativeObserver } from './native/observer.ts';
+import { pauseAfterMs } from './retry.ts';
 
 const TICK_MS = 1_000;
 const MAX_CYCLES = 8;
 const MAX_CYCLES_PER_ENDPOINT = 4;
 /** Beside the others: they wait for what may never answer. */
 const MAX_DARK_CYCLES = 4;
-const RETRY_MINUTES = [1, 2, 4, 8, 10] as const;
 
 /** One group in one direction: what a cycle takes together. */
 interface Unit {
@@ -232,7 +232,7 @@ export class Planner {
     for (const [key, endpoints] of this.#endpointsOf) if (endpoints.includes(endpoint)) this.#noteOutcome(key, true);
   }
 
-  /** A failing group is tried again after 1, 2, 4, 8, then every 10 minutes, or at its interval when that is longer. */
+  /** A failing group is tried again after a growing pause, or at its interval when that is longer. */
   #noteOutcome(key: string, good: boolean): void {
     if (good) {
       this.#failures.delete(key);
@@ -241,8 +241,7 @@ export class Planner {
     }
     const count = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, count);
-    const minutes = RETRY_MINUTES[Math.min(count, RETRY_MINUTES.length) - 1] ?? 10;
-    this.#notBeforeMs.set(key, this.#core.runtime.clock.now() + minutes * 60_000);
+    this.#notBeforeMs.set(key, this.#core.runtime.clock.now() + pauseAfterMs(count));
   }
 
   /** A journal that cannot be read is told elsewhere. */
