@@ -4,6 +4,7 @@ import { describe, it } from 'mocha';
 import { demoEstate } from '../../adapters/lab/demo-estate.ts';
 import type { EstateSpec } from '../../adapters/lab/port.ts';
 import { listOpenCycles } from '../../core/state/points.ts';
+import { seconds } from '../support/replicating.ts';
 import { replicaDiffers } from '../support/rules.ts';
 import { World } from '../support/world.ts';
 
@@ -127,11 +128,6 @@ describe('a site that falls silent', function () {
     expect((await world.item('erp-db')).state.active).to.equal('both');
   });
 });
-
-/** Seconds of the world, with the planner at work. */
-const seconds = async (world: World, count: number): Promise<void> => {
-  for (let second = 0; second < count; second++) await world.runtime.clock.sleep(1_000);
-};
 
 const pointTimes = async (world: World, target: string, since: number): Promise<number[]> => {
   const points = (await world.engine.call('point.list', { target })) as { takenAt: string }[];

@@ -2,20 +2,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { JobRecord } from '../../core/engine.ts';
-import { World } from '../support/world.ts';
-
-const replicating = async (names: readonly string[]) => {
-  const world = await World.create();
-  await world.engine.call('policy.put', { name: 'tight', rpoSeconds: 30, intervalSeconds: 5 });
-  for (const name of names) await world.protect([name], { policy: 'tight' });
-  const planner = world.engine.startPlanner();
-  await seconds(world, 10);
-  return { world, planner };
-};
-
-const seconds = async (world: World, count: number): Promise<void> => {
-  for (let second = 0; second < count; second++) await world.runtime.clock.sleep(1_000);
-};
+import { replicating, seconds } from '../support/replicating.ts';
+import type { World } from '../support/world.ts';
 
 const eventsOf = async (world: World): Promise<{ kind: string; level: string; subject: string; message: string }[]> =>
   (await world.engine.call('event.list', { limit: 1_000 })) as { kind: string; level: string; subject: string; message: string }[];
